@@ -1,0 +1,1 @@
+"""The pipeline: logs → labels → a trained, calibrated, exported router. Needs the extra ``train``."""

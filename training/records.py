@@ -1,0 +1,268 @@
+"""Read and write paired logs and labels, streaming, one JSON object a line. Knows files and records, not grading.
+
+The record shapes are those of the design, section 4. A line that cannot be used is skipped, counted under a named
+reason, and its first occurrences are kept with file and line, so that nothing disappears silently.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from learned_router.errors import InputError
+from learned_router.request import STEPS, Message
+
+
+class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One call: ``name`` and its ``arguments`` (an object; anything else is what the model wrote instead)."""
+
+    name: str
+    arguments: Any = None
+    turn: int | None = None
+
+
+class Output(msgspec.Struct, omit_defaults=True):
+    """One model's answer. ``tool_calls``: None when none could be read, [] when the model chose to call nothing."""
+
+    text: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    score: float | None = None  # gold, in [0, 1]; read only by ``--labels gold`` and by checks of the graders
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    latency_s: float | None = None
+    cost_usd: float | None = None
+    error: str | None = None
+
+
+class Record(msgspec.Struct, omit_defaults=True):
+    """One line of a paired log: a request and what each model answered."""
+
+    id: str
+    messages: list[Message]
+    outputs: dict[str, Output]
+    tools: list[dict[str, Any]] | None = None
+    response_format: dict[str, Any] | None = None
+    session: str | None = None
+    timestamp: str | float | None = None
+    step: str | None = None
+    task: str | None = None
+    category: str | None = None
+    source: str | None = None
+    reference: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class Label(msgspec.Struct, omit_defaults=True):
+    """One graded request.
+
+    quality: score in [0, 1] by tier name, cheapest tier first. outputs: those of every tier but the top one.
+    certainty: how far the grader trusts its grade, in [0, 1]. weight: what the label counts in training.
+    group: requests that share a session or a question's stem; a group never stands on two sides of the split.
+    """
+
+    id: str
+    messages: list[Message]
+    quality: dict[str, float]
+    models: dict[str, str]
+    grader: str
+    certainty: float = 1.0
+    weight: float = 1.0
+    split: str = ""
+    group: str = ""
+    tools: list[dict[str, Any]] | None = None
+    response_format: dict[str, Any] | None = None
+    step: str | None = None
+    session: str | None = None
+    task: str | None = None
+    category: str | None = None
+    source: str | None = None
+    outputs: dict[str, Output] = msgspec.field(default_factory=dict)
+
+
+class Skipped:
+    """What was left out while reading, by reason, with the first places of each."""
+
+    PLACES_KEPT = 3
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.places: dict[str, list[str]] = {}
+
+    def add(self, reason: str, place: str) -> None:
+        self.counts[reason] += 1
+        kept = self.places.setdefault(reason, [])
+        if len(kept) < self.PLACES_KEPT:
+            kept.append(place)
+
+    @property
+    def total(self) -> int:
+        return self.counts.total()
+
+    def to_dict(self) -> dict[str, Any]:
+        return {reason: {"count": n, "first": self.places[reason]} for reason, n in self.counts.most_common()}
+
+
+T = TypeVar("T", Record, Label)
+
+
+def read_records(paths: Iterable[Path], skipped: Skipped) -> Iterator[Record]:
+    """Yield the records of paired logs (``.jsonl`` or ``.jsonl.gz``, told apart by content), skipping bad lines.
+
+    Raises InputError when a file is missing or is no text or gzip at all.
+    """
+    for record, place in _read(paths, Record, skipped):
+        problem = _record_problem(record)
+        if problem:
+            skipped.add(problem[0], f"{place}: {problem[1]}")
+        else:
+            yield record
+
+
+def read_labels(paths: Iterable[Path], skipped: Skipped) -> Iterator[Label]:
+    """Yield labels, skipping bad lines by reason. Raises InputError as ``read_records`` does."""
+    for label, place in _read(paths, Label, skipped):
+        problem = _label_problem(label)
+        if problem:
+            skipped.add(problem[0], f"{place}: {problem[1]}")
+        else:
+            yield label
+
+
+def _record_problem(record: Record) -> tuple[str, str] | None:
+    if not record.messages:
+        return "no_messages", "messages is empty; it must hold at least one message"
+    if not record.outputs:
+        return "no_outputs", "outputs is empty; it must hold at least one model's answer"
+    if record.step is not None and record.step not in STEPS:
+        return "unknown_step", f"step is {record.step!r}; it must be one of {', '.join(STEPS)}, or absent"
+    return None
+
+
+def _label_problem(label: Label) -> tuple[str, str] | None:
+    if not label.messages:
+        return "no_messages", "messages is empty; it must hold at least one message"
+    if len(label.quality) < 2:
+        return "too_few_tiers", f"quality holds {len(label.quality)} tier; it must hold at least two"
+    for tier, value in label.quality.items():
+        if not 0.0 <= value <= 1.0:
+            return "quality_out_of_range", (
+                f"quality.{tier} is {value}; it must lie in [0, 1]. Fix the line, or re-run 'learned-router label'"
+            )
+    if not 0.0 <= label.certainty <= 1.0:
+        return "certainty_out_of_range", f"certainty is {label.certainty}; it must lie in [0, 1]"
+    if not 0.0 <= label.weight < float("inf"):
+        return "weight_out_of_range", f"weight is {label.weight}; it must be finite and not negative"
+    if label.step is not None and label.step not in STEPS:
+        return "unknown_step", f"step is {label.step!r}; it must be one of {', '.join(STEPS)}, or absent"
+    return None
+
+
+def _read(paths: Iterable[Path], kind: type[T], skipped: Skipped) -> Iterator[tuple[T, str]]:
+    decoder = msgspec.json.Decoder(kind)
+    seen: set[str] = set()
+    for path in paths:
+        for number, line in enumerate(_lines(path), start=1):
+            if not line.strip():
+                continue
+            place = f"{path.name}:{number}"
+            try:
+                item = decoder.decode(line)
+            except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+                recovered = _recover(line, kind, error)
+                if isinstance(recovered, tuple):
+                    skipped.add(recovered[0], f"{place}: {recovered[1]}")
+                    continue
+                item = recovered
+            if item.id in seen:
+                skipped.add("duplicate_id", f"{place}: id {item.id!r} stands in an earlier line")
+                continue
+            seen.add(item.id)
+            yield item, place
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
+            yield from file
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; give the path of a paired log (.jsonl or .jsonl.gz)") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: a folder; give the files in it") from None
+    except (gzip.BadGzipFile, EOFError, OSError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); it must be JSON lines, plain or gzipped") from None
+
+
+def _recover(line: bytes, kind: type[T], error: Exception) -> T | tuple[str, str]:
+    """Second, slower look at a line that the strict decoder refused: OpenAI-shaped tool calls, lone surrogates, NULs.
+
+    Returns the record, or the reason and a sentence.
+    """
+    try:
+        data = json.loads(line.decode("utf-8", "replace"))
+    except (json.JSONDecodeError, RecursionError) as json_error:
+        return "not_json", f"not JSON ({getattr(json_error, 'msg', json_error)}); each line must be one JSON object"
+    if not isinstance(data, dict):
+        return "not_an_object", f"a JSON {type(data).__name__}; each line must be one JSON object"
+    outputs = data.get("outputs")
+    if isinstance(outputs, dict):
+        for output in outputs.values():
+            if isinstance(output, dict) and isinstance(output.get("tool_calls"), list):
+                output["tool_calls"] = [_flatten_call(call) for call in output["tool_calls"]]
+    try:
+        return msgspec.convert(_without_surrogates(data), kind)
+    except msgspec.ValidationError as validation_error:
+        message = str(validation_error)
+        reason = "missing_field" if "missing required field" in message else "wrong_type"
+        return reason, f"{message}; see the record's shape in the README"
+    except RecursionError:
+        return "too_deep", f"nested too deeply ({error})"
+
+
+def _flatten_call(call: Any) -> Any:
+    """OpenAI's ``{"function": {"name", "arguments": "<json>"}}`` as our flat call; anything else unchanged."""
+    if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
+        return call
+    function = call["function"]
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except json.JSONDecodeError:
+            pass  # kept as the model wrote it: the grader and the gate judge it
+    return {"name": function.get("name"), "arguments": arguments}
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return value
+
+
+def write_jsonl(path: Path, items: Iterable[msgspec.Struct]) -> int:
+    """Write one JSON object a line, gzipped when the name ends in ``.gz``; written aside, then renamed. Returns the count."""
+    encoder = msgspec.json.Encoder()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(path.name + ".part")
+    count = 0
+    # mtime 0: the same records give the same bytes, so a data set's hash means its content
+    with aside.open("wb") as raw:
+        file = gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0) if path.name.endswith(".gz") else raw
+        for item in items:
+            file.write(encoder.encode(item) + b"\n")
+            count += 1
+        if file is not raw:
+            file.close()
+    aside.replace(path)
+    return count
