@@ -1,0 +1,49 @@
+"""Learned Router: decide, in about a millisecond, which calls a small model answers as well as a frontier model.
+
+>>> from learned_router import route
+>>> route("list my recent commits").tier
+'small'
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from learned_router.errors import (
+    ArtifactError,
+    ExportError,
+    InputError,
+    LabelError,
+    LearnedRouterError,
+    MissingExtraError,
+)
+from learned_router.policy import Reason
+from learned_router.router import Decision, Router
+
+__all__ = [
+    "ArtifactError",
+    "Decision",
+    "ExportError",
+    "InputError",
+    "LabelError",
+    "LearnedRouterError",
+    "MissingExtraError",
+    "Reason",
+    "Router",
+    "route",
+]
+__version__ = "0.1.0"
+
+
+@lru_cache(maxsize=1)
+def _shipped_router() -> Router:
+    return Router.load()
+
+
+def route(request: Any, **options: Any) -> Decision:
+    """Decide one request with the artifact that ships with the package, loaded on first use.
+
+    options: ``tools``, ``step`` and ``mode``, as in ``Router.route``. Train on your own pair of models for real use.
+    """
+    return _shipped_router().route(request, **options)

@@ -1,13 +1,7 @@
-"""Turn whatever a caller routes into one ``Request``, and a request into the view the encoder reads.
-
-Training and runtime share this room, so a model never sees at run time a view it was not trained on.
-Knows messages, tools and text; knows nothing of tokens, ONNX, thresholds or files.
-"""
+"""Turn whatever a caller routes into one ``Request``, or say which field is wrong. Knows nothing of what is read of it."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -27,11 +21,6 @@ STEPS: Final = (
     "respond",
     "other",
 )
-ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-
-# A view is at most a few hundred tokens; a token is rarely longer than 16 characters, and what lies in the middle of
-# a longer text is never read. Cutting here keeps a 1,000,000-character prompt as cheap as a short one.
-CHARS_PER_TOKEN_KEPT: Final = 16
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -53,12 +42,111 @@ class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     step: str | None = None
 
 
-class View(msgspec.Struct, frozen=True):
-    """What the encoder reads: text segments (role of each fixed by ``SEGMENTS``) and the numeric features."""
+def parse_request(
+    request: Any, *, tools: Sequence[Mapping[str, Any]] | None = None, step: str | None = None
+) -> Request:
+    """One ``Request`` from a prompt, a list of messages, a mapping with ``messages``, or a ``Request``.
 
-    segments: tuple[str, ...]
-    features: tuple[float, ...]
-    cut: bool  # some text was left out before tokenization
+    ``tools`` and ``step`` given beside the request win over those inside it.
+    Raises InputError naming the field that is wrong, what was found and what is wanted.
+    """
+    if isinstance(request, Request):
+        parsed = request
+    elif isinstance(request, str):
+        parsed = Request(messages=[Message(role="user", content=request)])
+    elif isinstance(request, Mapping):
+        parsed = _parse_mapping(request)
+    elif isinstance(request, Sequence) and not isinstance(request, bytes | bytearray):
+        parsed = _parse_mapping({"messages": list(request)})
+    else:
+        raise InputError(
+            f"request is {_kind(request)}; it must be a prompt (text), a list of messages, or a mapping with 'messages'"
+        )
+    if tools is not None:
+        parsed = msgspec.structs.replace(parsed, tools=_parse_tools(tools))
+    if step is not None:
+        parsed = msgspec.structs.replace(parsed, step=step)
+    if parsed.step is not None and parsed.step not in STEPS:
+        raise InputError(f"step is {parsed.step!r}; it must be one of {', '.join(STEPS)}, or absent")
+    return parsed
 
 
-SEGMENTS: Final = ("kind", "tools", "system", "previous", "last")
+def _parse_mapping(request: Mapping[Any, Any]) -> Request:
+    messages = request.get("messages")
+    if messages is None and isinstance(request.get("prompt"), str):
+        messages = [{"role": "user", "content": request["prompt"]}]
+    if not isinstance(messages, list | tuple) or not messages:
+        raise InputError(f"messages is {_kind(messages)}; it must be a list of at least one message")
+    response_format = request.get("response_format")
+    if response_format is not None and not isinstance(response_format, Mapping):
+        raise InputError(f"response_format is {_kind(response_format)}; it must be an object or null")
+    step = request.get("step")
+    if step is not None and not isinstance(step, str):
+        raise InputError(f"step is {_kind(step)}; it must be one of {', '.join(STEPS)}, or absent")
+    return Request(
+        messages=[_parse_message(message, index) for index, message in enumerate(messages)],
+        tools=_parse_tools(request.get("tools")),
+        response_format=None if response_format is None else dict(response_format),
+        step=step,
+    )
+
+
+def _parse_message(message: Any, index: int) -> Message:
+    if isinstance(message, Message):
+        return message
+    if not isinstance(message, Mapping):
+        raise InputError(f"messages[{index}] is {_kind(message)}; it must be an object with 'role' and 'content'")
+    role, content, calls = message.get("role"), message.get("content"), message.get("tool_calls")
+    if not isinstance(role, str):
+        raise InputError(f"messages[{index}].role is {_kind(role)}; it must be text such as 'user'")
+    if content is not None and not isinstance(content, str | list | tuple):
+        raise InputError(f"messages[{index}].content is {_kind(content)}; it must be text, a list of parts, or null")
+    if calls is not None and not isinstance(calls, list | tuple):
+        raise InputError(f"messages[{index}].tool_calls is {_kind(calls)}; it must be a list or null")
+    return Message(
+        role=role,
+        content=list(content) if isinstance(content, tuple) else content,
+        tool_calls=None if calls is None else list(calls),
+    )
+
+
+def _parse_tools(tools: Any) -> list[dict[str, Any]]:
+    if tools is None:
+        return []
+    if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Sequence):
+        raise InputError(f"tools is {_kind(tools)}; it must be a list of tool definitions")
+    for index, tool in enumerate(tools):
+        if not isinstance(tool, Mapping):
+            raise InputError(f"tools[{index}] is {_kind(tool)}; it must be an object with 'function' or 'name'")
+    return [dict(tool) for tool in tools]
+
+
+def _kind(value: Any) -> str:
+    return "absent" if value is None else f"of type {type(value).__name__}"
+
+
+def message_text(message: Message) -> str:
+    """The text of a message; text parts are joined by new lines, a part without text stands as its type in brackets."""
+    content = message.content
+    if isinstance(content, str):
+        return content
+    if content is None:
+        return ""
+    texts = []
+    for part in content:
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, Mapping):
+            text = part.get("text")
+            texts.append(text if isinstance(text, str) else f"[{part.get('type', 'part')}]")
+    return "\n".join(texts)
+
+
+def needs_vision(request: Request) -> bool:
+    """Whether any message carries an image part."""
+    return any(
+        isinstance(part, Mapping) and "image" in str(part.get("type", ""))
+        for message in request.messages
+        if isinstance(message.content, list)
+        for part in message.content
+    )

@@ -6,17 +6,22 @@ reason, and its first occurrences are kept with file and line, so that nothing d
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, Final, TypeVar
 
 import msgspec
 
 from learned_router.errors import InputError
 from learned_router.request import STEPS, Message
+
+GZIP_MAGIC: Final = b"\x1f\x8b"
+BLOCK_BYTES: Final = 1 << 20
 
 
 class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -54,6 +59,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     task: str | None = None
     category: str | None = None
     source: str | None = None
+    licence: str | None = None
     reference: dict[str, Any] | None = None
     metadata: dict[str, Any] | None = None
 
@@ -82,6 +88,7 @@ class Label(msgspec.Struct, omit_defaults=True):
     task: str | None = None
     category: str | None = None
     source: str | None = None
+    licence: str | None = None
     outputs: dict[str, Output] = msgspec.field(default_factory=dict)
 
 
@@ -167,13 +174,13 @@ def _read(paths: Iterable[Path], kind: type[T], skipped: Skipped) -> Iterator[tu
     decoder = msgspec.json.Decoder(kind)
     seen: set[str] = set()
     for path in paths:
-        for number, line in enumerate(_lines(path), start=1):
+        for number, line in enumerate(_lines(path, skipped), start=1):
             if not line.strip():
                 continue
             place = f"{path.name}:{number}"
             try:
                 item = decoder.decode(line)
-            except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 recovered = _recover(line, kind, error)
                 if isinstance(recovered, tuple):
                     skipped.add(recovered[0], f"{place}: {recovered[1]}")
@@ -186,18 +193,54 @@ def _read(paths: Iterable[Path], kind: type[T], skipped: Skipped) -> Iterator[tu
             yield item, place
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _lines(path: Path, skipped: Skipped) -> Iterator[bytes]:
+    """The lines of a file. Where a gzipped file breaks off, the lines before the break are kept, the break counted."""
+    number = 0
     try:
         with path.open("rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
-            yield from file
+            zipped = file.read(2) == GZIP_MAGIC
+            file.seek(0)
+            for line in _unzipped_lines(file) if zipped else file:
+                yield line
+                number += 1
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give the path of a paired log (.jsonl or .jsonl.gz)") from None
     except IsADirectoryError:
         raise InputError(f"{path}: a folder; give the files in it") from None
-    except (gzip.BadGzipFile, EOFError, OSError) as error:
+    except (EOFError, zlib.error) as error:
+        if not number:
+            raise InputError(f"{path}: cannot be unzipped ({error}); it must be JSON lines, plain or gzipped") from None
+        skipped.add("file_breaks_off", f"{path.name}:{number + 1}: the gzipped file breaks off here ({error})")
+    except OSError as error:
         raise InputError(f"{path}: cannot be read ({error}); it must be JSON lines, plain or gzipped") from None
+
+
+def _unzipped_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines of a gzipped file of one member or more. Raises EOFError or zlib.error where it breaks off.
+
+    ``gzip.open`` would lose what it had unzipped, but not yet handed out, before the break.
+    """
+    rest = b""
+    for block in _unzipped_blocks(file):
+        *lines, rest = (rest + block).split(b"\n") if b"\n" in block else [rest + block]
+        yield from lines
+    if rest:
+        yield rest
+
+
+def _unzipped_blocks(file: BinaryIO) -> Iterator[bytes]:
+    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    while packed := file.read(BLOCK_BYTES):
+        while packed:
+            yield stream.decompress(packed, BLOCK_BYTES)
+            packed = stream.unconsumed_tail
+            if stream.eof:
+                packed = stream.unused_data.lstrip(b"\0")  # members may be padded with zeros
+                if packed:
+                    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    if not stream.eof:
+        yield stream.flush()
+        raise EOFError("no end marker")
 
 
 def _recover(line: bytes, kind: type[T], error: Exception) -> T | tuple[str, str]:
@@ -206,8 +249,10 @@ def _recover(line: bytes, kind: type[T], error: Exception) -> T | tuple[str, str
     Returns the record, or the reason and a sentence.
     """
     try:
-        data = json.loads(line.decode("utf-8", "replace"))
-    except (json.JSONDecodeError, RecursionError) as json_error:
+        data = json.loads(line.decode("utf-8", "replace").removeprefix("\ufeff"))
+    except RecursionError:
+        return "too_deep", f"nested too deeply ({error})"
+    except ValueError as json_error:  # beside JSONDecodeError: an integer of more digits than Python converts
         return "not_json", f"not JSON ({getattr(json_error, 'msg', json_error)}); each line must be one JSON object"
     if not isinstance(data, dict):
         return "not_an_object", f"a JSON {type(data).__name__}; each line must be one JSON object"
@@ -233,10 +278,9 @@ def _flatten_call(call: Any) -> Any:
     function = call["function"]
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        try:
+        # what does not parse is kept as the model wrote it: the grader and the gate judge it
+        with contextlib.suppress(ValueError, RecursionError):
             arguments = json.loads(arguments)
-        except json.JSONDecodeError:
-            pass  # kept as the model wrote it: the grader and the gate judge it
     return {"name": function.get("name"), "arguments": arguments}
 
 
@@ -251,7 +295,7 @@ def _without_surrogates(value: Any) -> Any:
 
 
 def write_jsonl(path: Path, items: Iterable[msgspec.Struct]) -> int:
-    """Write one JSON object a line, gzipped when the name ends in ``.gz``; written aside, then renamed. Returns the count."""
+    """Write one JSON object a line, gzipped when named ``.gz``; written aside, then renamed. Returns the count."""
     encoder = msgspec.json.Encoder()
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(path.name + ".part")

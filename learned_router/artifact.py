@@ -1,0 +1,140 @@
+"""The artifact folder: its schema, and reading it with every file checked. Knows files; knows nothing of inference."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from learned_router.errors import ArtifactError
+from learned_router.policy import Mode, Tier
+from learned_router.view import FEATURES, ViewSpec
+
+SCHEMA_VERSION: Final = 1
+CONFIG: Final = "config.json"
+FILES: Final = ("model.onnx", "tokenizer.json", "certificate.json", "metrics.json", "reference.jsonl", "README.md")
+# Far above any encoder of this kind; a folder that claims more is not read into memory.
+LARGEST_FILE_BYTES: Final = 2 * 1024**3
+
+
+class Provenance(msgspec.Struct, frozen=True):
+    """Where an artifact comes from: hashes of the recipe and of the labels, the seed, versions, sources by licence."""
+
+    recipe: str
+    recipe_sha256: str
+    labels_sha256: str
+    labels: dict[str, int]  # rows by split
+    seed: int
+    created: str  # ISO date
+    versions: dict[str, str]
+    sources: dict[str, int]  # labels by their source
+    licences: dict[str, str]  # by source, where the labels say
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """``config.json``: all that the runtime needs beside the graph and the tokenizer."""
+
+    schema_version: int
+    name: str
+    tiers: tuple[Tier, ...]
+    steps: tuple[str, ...]
+    view: ViewSpec
+    features: tuple[str, ...]
+    modes: dict[str, Mode]
+    default_mode: str
+    ood_threshold: float
+    confidence: dict[str, tuple[float, float, float]]  # weights of ``policy.as_good_probability`` by lower tier
+    prices: dict[str, Any]
+    files: dict[str, str]  # sha256 by file name
+    provenance: Provenance
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """A folder that has been read and checked. hash: sha256 of ``config.json``, which holds those of all other files."""
+
+    path: Path
+    config: Config
+    hash: str
+    graph: bytes
+
+
+def read_artifact(path: Path) -> Artifact:
+    """Read and check an artifact folder.
+
+    Raises ArtifactError when it is missing, truncated, tampered with, mixed from two artifacts, or of a newer version.
+    """
+    if not path.is_dir():
+        raise ArtifactError(f"{path}: no such folder; give the folder that 'learned-router train --out' wrote")
+    raw = _read(path / CONFIG)
+    config = parse_config(raw, path / CONFIG)
+    for name in FILES:
+        if name not in config.files:
+            raise ArtifactError(f"{path / CONFIG}: 'files' has no hash of {name}; export the artifact again")
+    graph = b""
+    for name, expected in config.files.items():
+        if name != os.path.basename(name) or name in ("", ".", ".."):
+            raise ArtifactError(f"{path / CONFIG}: file name {name!r} points outside the folder; refused")
+        content = _read(path / name)
+        found = hashlib.sha256(content).hexdigest()
+        if found != expected:
+            raise ArtifactError(
+                f"{path / name}: sha256 is {found[:12]}…, config.json says {expected[:12]}…; "
+                "the file was changed or cut short. Restore the artifact or export it again"
+            )
+        if name == "model.onnx":
+            graph = content
+    return Artifact(path=path, config=config, hash=hashlib.sha256(raw).hexdigest(), graph=graph)
+
+
+def parse_config(raw: bytes, place: Path) -> Config:
+    """``config.json`` from its bytes. Raises ArtifactError naming the field that is wrong; ``place`` is for messages."""
+    try:
+        version = msgspec.json.decode(raw, type=_Versioned).schema_version
+        if version > SCHEMA_VERSION:
+            raise ArtifactError(
+                f"{place}: schema version {version}; this learned-router reads up to {SCHEMA_VERSION}. "
+                "Upgrade it: pip install -U learned-router"
+            )
+        config = msgspec.json.decode(raw, type=Config)
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        raise ArtifactError(f"{place}: {error}; the file is damaged or not an artifact's. Export it again") from None
+    if config.features != FEATURES:
+        raise ArtifactError(
+            f"{place}: made for {len(config.features)} features, this version computes {len(FEATURES)}; "
+            "export the artifact again with this version"
+        )
+    if len(config.tiers) < 2:
+        raise ArtifactError(f"{place}: {len(config.tiers)} tier; a router needs at least two")
+    if config.default_mode not in config.modes:
+        raise ArtifactError(f"{place}: default mode {config.default_mode!r} is not among {', '.join(config.modes)}")
+    return config
+
+
+class _Versioned(msgspec.Struct):
+    schema_version: int
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LARGEST_FILE_BYTES:
+            raise ArtifactError(f"{path}: larger than {LARGEST_FILE_BYTES} bytes; not an artifact's file")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: missing; the artifact is incomplete. Restore it or export it again") from None
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def shipped_artifact(name: str = "small-frontier") -> Path:
+    """Folder of an artifact that ships with the package: inside it (wheel) or beside it (checkout).
+
+    Found by path: importlib.resources fails on it in editable installs.
+    """
+    package = Path(__file__).parent
+    for folder in (package / "exported", package.parent / "exported"):
+        if (folder / name / CONFIG).is_file():
+            return folder / name
+    raise ArtifactError(f"no shipped artifact {name!r} beside {package.name}; pass the folder of your own: Router.load(path)")

@@ -1,0 +1,129 @@
+"""Run the graph of an artifact: views become token ids, token ids become predictions. Knows no tiers or thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from tokenizers import Tokenizer
+
+from learned_router.errors import ArtifactError
+from learned_router.view import View, ViewSpec
+
+INPUTS = ("input_ids", "attention_mask", "features")
+OUTPUTS = ("quality", "step", "ood")
+BATCH_ROWS = 32
+
+
+class Prediction(NamedTuple):
+    """quality: float32 (n, n_tiers), calibrated, cheapest tier first. step: float32 (n, n_steps). ood: float32 (n,)."""
+
+    quality: npt.NDArray[np.float32]
+    step: npt.NDArray[np.float32]
+    ood: npt.NDArray[np.float32]
+
+
+class Packer:
+    """Views to token ids: special tokens between the segments, each within its budget. Shared with training."""
+
+    def __init__(self, tokenizer: Tokenizer, spec: ViewSpec) -> None:
+        """Raises ArtifactError when the tokenizer has no BERT-like start, separator and padding tokens."""
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self._tokenizer = tokenizer
+        self._budgets = (8, spec.tools_tokens, spec.system_tokens, spec.previous_tokens)
+        self._spec = spec
+        self._start = self._special("[CLS]", "<s>")
+        self._separator = self._special("[SEP]", "</s>")
+        self.padding = self._special("[PAD]", "<pad>")
+
+    @classmethod
+    def load(cls, path: Path, spec: ViewSpec) -> Packer:
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises bare Exception for anything wrong with the file
+            raise ArtifactError(f"{path}: no tokenizer in it ({error}); export the artifact again") from None
+        return cls(tokenizer, spec)
+
+    def _special(self, *names: str) -> int:
+        for name in names:
+            token = self._tokenizer.token_to_id(name)
+            if token is not None:
+                return int(token)
+        raise ArtifactError(f"tokenizer.json has none of {', '.join(names)}; only BERT-like tokenizers are supported")
+
+    def pack(self, view: View) -> tuple[list[int], bool]:
+        """Token ids of one view, at most ``spec.max_tokens``, and whether anything was left out."""
+        present = [index for index, segment in enumerate(view.segments) if segment]
+        texts = [view.segments[index] for index in present]
+        encoded = [e.ids for e in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)] if texts else []
+        parts = dict(zip(present, encoded, strict=True))
+        room = self._spec.max_tokens - 1 - len(parts)  # the start token and one separator a part
+        last_index = len(view.segments) - 1
+        last = parts.get(last_index, [])
+        budgets = [min(len(parts.get(i, ())), budget) for i, budget in enumerate(self._budgets)]
+        spare = room - sum(budgets) - len(last)
+        if spare > 0 and len(parts.get(1, ())) > budgets[1]:  # a short message leaves its room to the tools
+            budgets[1] = min(len(parts[1]), budgets[1] + spare)
+        left_for_last = room - sum(budgets)
+        cut = view.cut or len(last) > left_for_last
+        if len(last) > left_for_last:
+            head = int(left_for_last * self._spec.head_share)
+            last = last[:head] + last[len(last) - (left_for_last - head) :]
+        ids = [self._start]
+        for index in present:
+            segment = last if index == last_index else parts[index][: budgets[index]]
+            ids += segment
+            ids.append(self._separator)
+        return ids, cut
+
+    def batch(self, packed: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Token ids and attention mask, int64 (n, longest), padded on the right."""
+        width = max(map(len, packed))
+        ids = np.full((len(packed), width), self.padding, dtype=np.int64)
+        mask = np.zeros((len(packed), width), dtype=np.int64)
+        for row, tokens in enumerate(packed):
+            ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        return ids, mask
+
+
+class Encoder:
+    """One loaded graph. Thread-safe: an onnxruntime session may be run from several threads at once."""
+
+    def __init__(self, graph: bytes, packer: Packer, *, threads: int = 1) -> None:
+        """graph: the bytes of ``model.onnx``. Raises ArtifactError when it is no graph of the design's contract."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has no public base class for what it raises here
+            raise ArtifactError(f"model.onnx cannot be loaded ({_first_line(error)}); export the artifact again") from None
+        found = tuple(i.name for i in self._session.get_inputs()), tuple(o.name for o in self._session.get_outputs())
+        if (set(found[0]), set(found[1])) != (set(INPUTS), set(OUTPUTS)):
+            raise ArtifactError(f"model.onnx has inputs and outputs {found}; it must have {INPUTS} and {OUTPUTS}")
+        self.packer = packer
+
+    def predict(self, views: Sequence[View]) -> tuple[Prediction, list[bool]]:
+        """Predictions for any number of views, in order, and whether each view was cut."""
+        packed = [self.packer.pack(view) for view in views]
+        order = sorted(range(len(views)), key=lambda i: len(packed[i][0]))
+        outputs: list[list[npt.NDArray[np.float32]]] = []
+        for start in range(0, len(order), BATCH_ROWS):  # rows of like length together: little padding
+            rows = order[start : start + BATCH_ROWS]
+            ids, mask = self.packer.batch([packed[i][0] for i in rows])
+            features = np.array([views[i].features for i in rows], dtype=np.float32)
+            outputs.append(self._session.run(OUTPUTS, dict(zip(INPUTS, (ids, mask, features), strict=True))))
+        back = np.argsort(order)
+        quality, step, ood = (np.concatenate(parts)[back] for parts in zip(*outputs, strict=True))
+        return Prediction(quality, step, ood), [cut for _, cut in packed]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -1,0 +1,104 @@
+"""Turn predicted qualities into a decision. Knows tiers and thresholds; knows nothing of text, ONNX or files."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+
+class Reason(enum.StrEnum):
+    """Why a decision came out as it did."""
+
+    GOOD_ENOUGH = "good_enough"  # the cheapest tier whose predicted regret is within the threshold
+    REGRET_TOO_HIGH = "regret_too_high"  # every cheaper tier is predicted to lose more than the threshold allows
+    OUT_OF_DISTRIBUTION = "out_of_distribution"  # unlike the labels the router learned from: the top tier
+    EMPTY_REQUEST = "empty_request"  # nothing to judge: the top tier
+    CONTEXT_TOO_LONG = "context_too_long"  # a cheaper tier would do, but the request does not fit its context window
+    LACKS_CAPABILITY = "lacks_capability"  # a cheaper tier would do, but it lacks tools, vision or JSON mode
+
+
+class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One tier of an artifact. context_tokens: its window, None when unknown. lacks: of 'tools', 'vision', 'json'."""
+
+    name: str
+    model: str
+    context_tokens: int | None = None
+    lacks: tuple[str, ...] = ()
+
+
+class Mode(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A named operating point.
+
+    target: share of the top tier's quality to keep. threshold: regret allowed, in quality units. steps: thresholds that
+    replace it for some steps. certified: whether ``certificate.json`` backs it.
+    """
+
+    target: float
+    threshold: float
+    steps: dict[str, float] = {}
+    certified: bool = False
+
+
+class Choice(NamedTuple):
+    """index: the tier taken. reason: why. regret: predicted quality given up by it, in quality units."""
+
+    index: int
+    reason: Reason
+    regret: float
+
+
+def choose_tier(quality: Sequence[float], threshold: float, blocked: Mapping[int, Reason] | None = None) -> Choice:
+    """Cheapest tier whose predicted regret is within ``threshold`` and that is not blocked.
+
+    quality: predicted, (n_tiers,), cheapest first, each in [0, 1].
+    threshold: regret allowed, in quality units; 0 never trades predicted quality away.
+    blocked: tiers that cannot serve the request, by index, and why. The top tier is taken even if it is blocked,
+    since nothing lies above it.
+    Raises ValueError if ``quality`` is empty or not finite.
+
+    Source: the decision rule of the design, section 6.
+    """
+    if not quality or not all(map(math.isfinite, quality)):
+        raise ValueError(f"quality is {list(quality)!r}; it must hold a finite number for each tier")
+    blocked = blocked or {}
+    top = len(quality) - 1
+    reason = Reason.REGRET_TOO_HIGH
+    for index in range(top):
+        regret = quality[top] - quality[index]
+        if regret > threshold:
+            continue
+        if index in blocked:
+            # the first tier that would have done tells the reader most about why it was passed over
+            reason = blocked[index] if reason is Reason.REGRET_TOO_HIGH else reason
+            continue
+        return Choice(index, Reason.GOOD_ENOUGH if reason is Reason.REGRET_TOO_HIGH else reason, regret)
+    return Choice(top, reason, 0.0)
+
+
+def block_tiers(tiers: Sequence[Tier], tokens: int, needs: Sequence[str]) -> dict[int, Reason]:
+    """Tiers that cannot serve a request of about ``tokens`` tokens that needs the capabilities ``needs``."""
+    blocked: dict[int, Reason] = {}
+    for index, tier in enumerate(tiers):
+        if tier.context_tokens is not None and tokens > tier.context_tokens:
+            blocked[index] = Reason.CONTEXT_TOO_LONG
+        elif any(need in tier.lacks for need in needs):
+            blocked[index] = Reason.LACKS_CAPABILITY
+    return blocked
+
+
+def as_good_probability(quality: float, top_quality: float, weights: Sequence[float]) -> float:
+    """Calibrated probability that a tier's answer is as good as the top tier's.
+
+    weights: (bias, weight of the tier's log-odds, weight of the top tier's log-odds), fitted on the calibration split.
+    """
+    bias, own, top = weights
+    return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, bias + own * _logit(quality) + top * _logit(top_quality)))))
+
+
+def _logit(probability: float) -> float:
+    kept = min(max(probability, 1e-4), 1.0 - 1e-4)
+    return math.log(kept / (1.0 - kept))

@@ -1,0 +1,174 @@
+"""The router: a request in, a decision with its reason out. Joins the rooms; holds no rule of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from learned_router.artifact import Artifact, Config, read_artifact, shipped_artifact
+from learned_router.encoder import Encoder, Packer, Prediction
+from learned_router.errors import InputError
+from learned_router.policy import Choice, Mode, Reason, as_good_probability, block_tiers, choose_tier
+from learned_router.request import Request, message_text, needs_vision, parse_request
+from learned_router.view import is_empty, make_view
+
+# Tokens of a whole request are only estimated, from below four characters a token, so that a window is not overrun.
+CHARS_PER_TOKEN_LEAST = 3
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What the router chose for one request, and why.
+
+    tier, model: what to call. reason: a ``Reason``. confidence: calibrated probability that this tier's answer is as
+    good as the top tier's. quality: predicted quality by tier, in [0, 1]. regret: predicted quality given up, in quality
+    units; threshold: the regret that the mode allows. step: the step given, or the one predicted. ood: distance from
+    the training data, 1.0 being the limit. truncated: the view left out a part of the request's last message.
+    router: name and hash of the artifact.
+    """
+
+    tier: str
+    model: str
+    reason: Reason
+    confidence: float
+    quality: dict[str, float]
+    regret: float
+    threshold: float
+    step: str
+    ood: float
+    truncated: bool
+    mode: str
+    router: str
+
+
+class Router:
+    """A loaded artifact. Make one with ``Router.load`` and keep it: loading costs far more than a decision."""
+
+    def __init__(self, artifact: Artifact, *, mode: str = "balanced", threads: int = 1) -> None:
+        config = artifact.config
+        self._config = config
+        self._mode = self._known_mode(mode)
+        packer = Packer.load(artifact.path / "tokenizer.json", config.view)
+        self._encoder = Encoder(artifact.graph, packer, threads=threads)
+        self.name = f"{config.name}@{artifact.hash[:12]}"
+        self.path = artifact.path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str] | None = None, *, mode: str = "balanced", threads: int = 1) -> Router:
+        """Load an artifact folder, checked file by file; without ``path`` the one that ships with the package.
+
+        mode: the operating point used when a call names none. threads: onnxruntime threads of one decision.
+        Raises ArtifactError when the folder cannot be trusted, InputError when the mode is not in it.
+        """
+        return cls(read_artifact(shipped_artifact() if path is None else Path(path)), mode=mode, threads=threads)
+
+    @property
+    def config(self) -> Config:
+        return self._config
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """Names of the tiers, cheapest first."""
+        return tuple(tier.name for tier in self._config.tiers)
+
+    @property
+    def modes(self) -> dict[str, Mode]:
+        return self._config.modes
+
+    def route(
+        self,
+        request: Any,
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        step: str | None = None,
+        mode: str | None = None,
+    ) -> Decision:
+        """Decide one request: a prompt, a list of OpenAI messages, or a mapping with ``messages``.
+
+        tools, step: as in the request, and winning over it. mode: the operating point, instead of the router's own.
+        Raises InputError naming the field when the request is none.
+        """
+        return self._decide([parse_request(request, tools=tools, step=step)], mode)[0]
+
+    def route_batch(self, requests: Sequence[Any], *, mode: str | None = None) -> list[Decision]:
+        """Decide many requests in one go, in order; the same decisions as one by one, up to float rounding.
+
+        Raises InputError naming the request and the field when one of them is none.
+        """
+        parsed = []
+        for index, request in enumerate(requests):
+            try:
+                parsed.append(parse_request(request))
+            except InputError as error:
+                raise InputError(f"requests[{index}]: {error}") from None
+        return self._decide(parsed, mode) if parsed else []
+
+    def predict(self, requests: Sequence[Request]) -> Prediction:
+        """What the graph says of each request, before any threshold: for evaluation and for choosing thresholds."""
+        return self._encoder.predict([make_view(request, self._config.view) for request in requests])[0]
+
+    def _known_mode(self, mode: str) -> str:
+        if mode not in self._config.modes:
+            raise InputError(f"mode is {mode!r}; this artifact has {', '.join(self._config.modes)}")
+        return mode
+
+    def _decide(self, requests: Sequence[Request], mode: str | None) -> list[Decision]:
+        name = self._mode if mode is None else self._known_mode(mode)
+        views = [make_view(request, self._config.view) for request in requests]
+        prediction, cuts = self._encoder.predict(views)
+        return [
+            self._decision(request, name, [float(q) for q in quality], step.argmax(), float(ood), cut)
+            for request, quality, step, ood, cut in zip(
+                requests, prediction.quality, prediction.step, prediction.ood, cuts, strict=True
+            )
+        ]
+
+    def _decision(
+        self, request: Request, mode: str, quality: list[float], step_index: int, ood: float, cut: bool
+    ) -> Decision:
+        config = self._config
+        step = request.step or config.steps[step_index]
+        point = config.modes[mode]
+        threshold = point.steps.get(step, point.threshold)
+        relative_ood = ood / config.ood_threshold
+        choice = self._choose(request, quality, threshold, relative_ood)
+        tier = config.tiers[choice.index]
+        weights = config.confidence.get(tier.name)
+        return Decision(
+            tier=tier.name,
+            model=tier.model,
+            reason=choice.reason,
+            confidence=1.0 if weights is None else as_good_probability(quality[choice.index], quality[-1], weights),
+            quality=dict(zip(self.tiers, quality, strict=True)),
+            regret=choice.regret,
+            threshold=threshold,
+            step=step,
+            ood=relative_ood,
+            truncated=cut,
+            mode=mode,
+            router=self.name,
+        )
+
+    def _choose(self, request: Request, quality: list[float], threshold: float, relative_ood: float) -> Choice:
+        top = len(quality) - 1
+        if is_empty(request):
+            return Choice(top, Reason.EMPTY_REQUEST, 0.0)
+        if relative_ood > 1.0:
+            return Choice(top, Reason.OUT_OF_DISTRIBUTION, 0.0)
+        blocked = {}
+        if any(tier.context_tokens is not None or tier.lacks for tier in self._config.tiers):
+            chars = sum(len(message_text(message)) for message in request.messages)
+            needs = [
+                need
+                for need, needed in (
+                    ("tools", bool(request.tools)),
+                    ("vision", needs_vision(request)),
+                    ("json", request.response_format is not None),
+                )
+                if needed
+            ]
+            blocked = block_tiers(self._config.tiers, chars // CHARS_PER_TOKEN_LEAST, needs)
+        return choose_tier(quality, threshold, blocked)

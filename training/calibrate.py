@@ -1,0 +1,114 @@
+"""Make predictions mean what they say, on the calibration split: quality per tier, confidence, out-of-distribution score.
+
+Knows arrays only. The graph carries the first and the last of the three, the config the second.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.cluster import KMeans
+from sklearn.covariance import LedoitWolf
+from sklearn.linear_model import LogisticRegression
+
+SLOPE_LIMITS = (0.2, 5.0)
+BIAS_LIMIT = 4.0
+# Components kept of the whitened embedding: what lies below them is mostly noise of the estimate
+OOD_COMPONENTS = 64
+
+
+class Scaling(NamedTuple):
+    """quality = sigmoid(slope * logit + bias); each float64 (n_tiers,)."""
+
+    slope: np.ndarray
+    bias: np.ndarray
+
+
+class Known(NamedTuple):
+    """Where the training requests lie. centre: (width,); whiten: (width, k); centres: (n_centres, k); all float32.
+
+    The score of an embedding is the distance of ``(embedding - centre) @ whiten`` to the nearest of ``centres``.
+    """
+
+    centre: np.ndarray
+    whiten: np.ndarray
+    centres: np.ndarray
+
+    def score(self, embeddings: np.ndarray) -> np.ndarray:
+        """Distances, (n,), of embeddings (n, width)."""
+        points = (embeddings - self.centre) @ self.whiten
+        squared = (points**2).sum(1)[:, None] - 2 * points @ self.centres.T + (self.centres**2).sum(1)
+        return np.sqrt(np.maximum(squared.min(axis=1), 0.0))
+
+
+def scale_quality(logits: np.ndarray, quality: np.ndarray, weight: np.ndarray) -> Scaling:
+    """Slope and bias per tier that minimise the weighted log loss; the order of requests within a tier stays.
+
+    logits: (n, n_tiers). quality: (n, n_tiers) in [0, 1], soft targets. weight: (n,), not negative.
+    The loss never rises: where the search finds nothing better, slope 1 and bias 0 are kept.
+
+    Source: Platt scaling (Platt 1999) with a bounded slope, so that a tier that is always right stays finite.
+    """
+    pairs = [_scale_tier(logits[:, tier], quality[:, tier], weight) for tier in range(logits.shape[1])]
+    slope, bias = zip(*pairs, strict=True)
+    return Scaling(np.array(slope), np.array(bias))
+
+
+def apply_scaling(logits: np.ndarray, scaling: Scaling) -> np.ndarray:
+    """Calibrated qualities, (n, n_tiers)."""
+    return 1.0 / (1.0 + np.exp(-(logits * scaling.slope + scaling.bias)))
+
+
+def log_loss(logits: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
+    """Weighted mean cross-entropy, in nats, of soft targets (n,) under logits (n,)."""
+    loss = np.logaddexp(0.0, logits) - target * logits
+    return float((loss * weight).sum() / max(weight.sum(), 1e-12))
+
+
+def _scale_tier(logits: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    logits = logits.astype(np.float64)
+
+    def loss(parameters: np.ndarray) -> float:
+        return log_loss(logits * parameters[0] + parameters[1], target, weight)
+
+    found = minimize(loss, np.array([1.0, 0.0]), bounds=[SLOPE_LIMITS, (-BIAS_LIMIT, BIAS_LIMIT)], method="L-BFGS-B")
+    if found.fun < loss(np.array([1.0, 0.0])):
+        return float(found.x[0]), float(found.x[1])
+    return 1.0, 0.0
+
+
+def fit_confidence(quality: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> list[tuple[float, float, float]]:
+    """For each tier below the top: (bias, own, top) of ``policy.as_good_probability``.
+
+    quality: predicted, (n, n_tiers); truth: graded, (n, n_tiers). The event is truth of the tier ≥ truth of the top.
+    """
+    clipped = np.clip(quality.astype(np.float64), 1e-4, 1 - 1e-4)
+    log_odds = np.log(clipped / (1 - clipped))
+    weights = []
+    for tier in range(quality.shape[1] - 1):
+        as_good = truth[:, tier] >= truth[:, -1]
+        share = float((as_good * weight).sum() / weight.sum())
+        if as_good.all() or not as_good.any():
+            edge = float(np.clip(share, 0.5 / len(as_good), 1 - 0.5 / len(as_good)))
+            weights.append((float(np.log(edge / (1 - edge))), 0.0, 0.0))
+            continue
+        model = LogisticRegression(C=1.0).fit(log_odds[:, [tier, -1]], as_good, sample_weight=weight)
+        weights.append((float(model.intercept_[0]), float(model.coef_[0, 0]), float(model.coef_[0, 1])))
+    return weights
+
+
+def fit_known(embeddings: np.ndarray, n_centres: int, seed: int) -> Known:
+    """Where training requests lie, from their embeddings (n, width).
+
+    Source: Mahalanobis distance to the nearest of several centres with one shared covariance (Lee et al. 2018), the
+    covariance shrunk (Ledoit & Wolf 2004), since labels may be fewer than components.
+    """
+    centre = embeddings.mean(axis=0)
+    values, vectors = np.linalg.eigh(LedoitWolf().fit(embeddings - centre).covariance_)
+    kept = slice(-min(OOD_COMPONENTS, embeddings.shape[1]), None)
+    whiten = vectors[:, kept] / np.sqrt(np.maximum(values[kept], 1e-8))
+    points = (embeddings - centre) @ whiten
+    clusters = KMeans(n_clusters=max(1, min(n_centres, len(points) // 10)), n_init=2, random_state=seed).fit(points)
+    return Known(*(part.astype(np.float32) for part in (centre, whiten, clusters.cluster_centers_)))

@@ -1,0 +1,103 @@
+"""What an evaluation found, as records that go to JSON and back. Knows nothing of how any of it is measured."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+ROUTER: Final = "router"
+ORACLE: Final = "oracle"
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A figure and its 95 % bootstrap interval; None where it does not exist."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class TierResult(msgspec.Struct, frozen=True):
+    """One tier, taken for everything. quality, kept: what that gives. ece: error of the router's prediction of it."""
+
+    name: str
+    model: str
+    quality: float
+    kept: Estimate
+    ece: float
+
+
+class MethodResult(msgspec.Struct, frozen=True):
+    """One way of ordering requests. apgr; cpt50, cpt80: share of top-tier calls in [0, 1]; aiq: in quality units."""
+
+    name: str
+    apgr: Estimate
+    cpt50: Estimate
+    cpt80: Estimate
+    aiq: Estimate
+
+
+class ModeResult(msgspec.Struct, frozen=True):
+    """One operating point.
+
+    quality: mean true quality of the tiers taken. kept: the same, relative to the top tier. shares: of calls, by tier.
+    saved: share of the top tier's cost, or of its calls (``Evaluation.saved_of``), that is not spent.
+    """
+
+    name: str
+    target: float
+    threshold: float
+    certified: bool
+    quality: float
+    kept: Estimate
+    shares: dict[str, float]
+    saved: Estimate
+
+
+class TaskResult(msgspec.Struct, frozen=True):
+    """The router's APGR within one task (or source)."""
+
+    name: str
+    rows: int
+    quality: dict[str, float]
+    apgr: Estimate
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """The router's APGR minus that of the best baseline, the oracle aside, on the same resamples."""
+
+    baseline: str
+    difference: Estimate
+
+
+class CurveResult(msgspec.Struct, frozen=True):
+    """Points of a method's quality–cost curve: share of top-tier calls, mean quality."""
+
+    name: str
+    share: list[float]
+    quality: list[float]
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """All that was measured, ready for JSON. tiers: cheapest first. saved_of: what ``ModeResult.saved`` is a share of.
+
+    out_of_distribution: share of requests sent up because they are unlike the training data. left_out: labels of the
+    split without a quality for each of the router's tiers. notes: sentences a reader of the figures must know.
+    """
+
+    split: str
+    rows: int
+    groups: int
+    left_out: int
+    resamples: int
+    seed: int
+    tiers: list[TierResult]
+    methods: list[MethodResult]
+    modes: list[ModeResult]
+    tasks: list[TaskResult]
+    out_of_distribution: float
+    versus_best: Comparison | None
+    saved_of: Literal["cost", "top-tier calls"]
+    curves: list[CurveResult]
+    notes: list[str]

@@ -1,0 +1,117 @@
+"""Grade an output by the frontier's output to the same request, where no reference settles what is right.
+
+The frontier's own quality is 1 by definition. Structure is compared first (calls, choices, answers, JSON, labels);
+only free text falls back to shared words. Never reads ``score``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from learned_router.training.graders.choice import chosen_letter, option_letters
+from learned_router.training.graders.final_answer import stated_answer
+from learned_router.training.graders.grade import Grade, bounded, give
+from learned_router.training.graders.json_fields import find_json, same_fields
+from learned_router.training.graders.number import answered_number, parse_number, same_formula, same_number
+from learned_router.training.graders.text import is_label, same_text, similarity
+from learned_router.training.graders.tool_call import same_calls, shared_calls
+from learned_router.training.records import Output, Record
+
+EPISODE: Final = "agent_episode"  # a task whose outputs are whole conversations: many ways lead to its end
+
+_ASKS_FOR_NUMBER: Final = re.compile(
+    r"\bhow (?:many|much|long|far|old|tall)\b|\bcalculate\b|\bwhat is the (?:total|sum)\b"
+)
+
+
+def grade_frontier(frontier: Output) -> Grade | None:
+    """The grade of the output that the others are compared with: 1, or None when there is nothing to compare with."""
+    if frontier.error or (frontier.text is None and frontier.tool_calls is None):
+        return None
+    return give("agreement:frontier", 1.0)
+
+
+def grade_by_agreement(record: Record, output: Output, frontier: Output) -> Grade:
+    """Grade of ``output`` by how far it agrees with ``frontier``'s output, which must hold text or calls."""
+    grade = _compare(record, output, frontier)
+    return Grade(0.0, grade.certainty, grade.grader) if output.error else grade
+
+
+def _compare(record: Record, output: Output, frontier: Output) -> Grade:
+    if record.task == EPISODE or any(call.turn is not None for call in frontier.tool_calls or ()):
+        return give("agreement:episode", shared_calls(output.tool_calls or [], frontier.tool_calls or []))
+    if frontier.tool_calls:
+        return give("agreement:tool_call", same_calls(output.tool_calls or [], frontier.tool_calls))
+    if output.tool_calls:
+        return give("agreement:no_call", 0.0)
+    found, wanted = output.text or "", frontier.text or ""
+    if not wanted.strip():
+        return give("agreement:no_call", 1.0)
+    question = _question(record)
+    return (
+        _compare_choices(question, found, wanted)
+        or _compare_answers(question, found, wanted)
+        or _compare_json(found, wanted)
+        or _compare_texts(found, wanted)
+    )
+
+
+def _compare_choices(question: str, found: str, wanted: str) -> Grade | None:
+    letters = option_letters(question)
+    right = chosen_letter(wanted, letters) if letters else None
+    if right is None:
+        return None
+    chosen = chosen_letter(found, letters)
+    if chosen is None:
+        return give("agreement:choice", 0.0)
+    return give("agreement:choice", chosen[0] == right[0], stated=chosen[1] and right[1])
+
+
+def _compare_answers(question: str, found: str, wanted: str) -> Grade | None:
+    right = stated_answer(wanted)
+    asked = _ASKS_FOR_NUMBER.search(bounded(question).lower()) is not None
+    whole = parse_number(wanted) is not None
+    if (isinstance(right, int | float | str) and _is_number(right)) or (right is None and (asked or whole)):
+        expected, answered = answered_number(wanted), answered_number(found)
+        if expected is not None:
+            same = answered is not None and same_number(answered[0], expected[0])
+            return give("agreement:answer", same, stated=expected[1] and (answered is None or answered[1]))
+    if right is None:
+        return None
+    answer = stated_answer(found)
+    if isinstance(right, str) and is_label(right):
+        text = found if answer is None else str(answer)
+        return give("agreement:answer", same_text(text, right) or same_formula(text, right), stated=answer is not None)
+    return (
+        None
+        if isinstance(right, str)
+        else give("agreement:answer", 0.0 if answer is None else same_fields(answer, right))
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and (not isinstance(value, str) or parse_number(value) is not None)
+
+
+def _compare_json(found: str, wanted: str) -> Grade | None:
+    """Only where the frontier answered in JSON; braces amid its prose are no answer."""
+    start = wanted.lstrip()[:1]
+    if start not in {"{", "["} and "```json" not in wanted[:200]:
+        return None
+    expected = find_json(wanted)
+    if not isinstance(expected, dict | list):
+        return None
+    value = find_json(found)
+    return give("agreement:json", 0.0 if value is None else same_fields(value, expected))
+
+
+def _compare_texts(found: str, wanted: str) -> Grade:
+    if is_label(wanted):
+        return give("agreement:label", same_text(found, wanted))
+    return give("agreement:text", similarity(found, wanted))
+
+
+def _question(record: Record) -> str:
+    content = record.messages[-1].content
+    return content if isinstance(content, str) else ""

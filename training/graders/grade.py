@@ -1,0 +1,62 @@
+"""What every grader returns, and how far each way of grading is trusted. Knows no way of grading itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+# How far a grade of each kind is trusted, in [0, 1]; it becomes the label's weight. A reference settles a structured
+# answer. A model that agrees with the frontier's output may repeat its mistake, and one that differs may be the one
+# that is right, so agreement weighs less. Words shared by two free texts say little about which is better.
+CERTAINTY: Final = {
+    "gold": 1.0,
+    "reference:tool_call": 1.0,
+    "reference:no_call": 1.0,
+    "reference:any_call": 0.8,
+    "reference:executed_call": 0.9,
+    "reference:choice": 1.0,
+    "reference:number": 1.0,
+    "reference:literal": 1.0,
+    "reference:expression": 0.9,
+    "reference:json": 1.0,
+    "reference:label": 0.95,
+    "reference:similarity": 0.1,
+    "agreement:frontier": 0.9,
+    "agreement:tool_call": 0.7,
+    "agreement:episode": 0.2,
+    "agreement:no_call": 0.5,
+    "agreement:choice": 0.7,
+    "agreement:answer": 0.7,
+    "agreement:json": 0.6,
+    "agreement:label": 0.6,
+    "agreement:text": 0.2,
+}
+
+# An answer read from where it was not plainly stated (the last number, the last lone letter) may not be the answer.
+UNSTATED_FACTOR: Final = 0.8
+
+# Longer texts are read at their head and tail only, so a 1,000,000-character output costs what a long answer costs.
+HEAD_CHARS: Final = 16_000
+TAIL_CHARS: Final = 16_000
+
+
+class Grade(msgspec.Struct, frozen=True):
+    """One output's grade. ``quality`` and ``certainty`` lie in [0, 1]; ``grader`` is ``"<method>:<kind>"``."""
+
+    quality: float
+    certainty: float
+    grader: str
+
+
+def give(grader: str, quality: float, *, stated: bool = True) -> Grade:
+    """The grade of ``grader`` (a key of ``CERTAINTY``); ``stated``: False when the answer had to be guessed at."""
+    certainty = CERTAINTY[grader]
+    return Grade(float(quality), certainty if stated else certainty * UNSTATED_FACTOR, grader)
+
+
+def bounded(text: str) -> str:
+    """``text``, or its first ``HEAD_CHARS`` and last ``TAIL_CHARS`` characters joined by a line break."""
+    if len(text) <= HEAD_CHARS + TAIL_CHARS:
+        return text
+    return f"{text[:HEAD_CHARS]}\n{text[-TAIL_CHARS:]}"

