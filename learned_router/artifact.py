@@ -137,4 +137,6 @@ def shipped_artifact(name: str = "small-frontier") -> Path:
     for folder in (package / "exported", package.parent / "exported"):
         if (folder / name / CONFIG).is_file():
             return folder / name
-    raise ArtifactError(f"no shipped artifact {name!r} beside {package.name}; pass the folder of your own: Router.load(path)")
+    raise ArtifactError(
+        f"no shipped artifact {name!r} beside {package.name}; pass the folder of your own: Router.load(path)"
+    )

@@ -39,11 +39,14 @@ LogFiles = Annotated[list[Path], typer.Argument(help="Paired logs, .jsonl or .js
 LabelFiles = Annotated[list[Path], typer.Argument(help="Labels made by 'learned-router label'.", metavar="LABELS...")]
 ArtifactFolder = Annotated[Path, typer.Argument(help="Artifact folder.", metavar="DIR")]
 SeedOption = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same result.")]
+CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps the baselines' embeddings for the next run.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
     if version:
         print(__version__)
         raise typer.Exit
@@ -56,13 +59,14 @@ def label(
     out: Annotated[Path, typer.Option(help="File to write, .jsonl or .jsonl.gz.")],
     labels: Annotated[str, typer.Option(help="auto: grade the outputs; gold: take the log's own 'score'.")] = "auto",
     seed: SeedOption = 0,
-    json: JsonFlag = False,
+    json: CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps the baselines' embeddings for the next run.")]
+JsonFlag = False,
 ) -> None:
     """Grade what the tiers answered and split the labels: paired logs in, labels out."""
     from_training = _training("label")
     run = from_training.label_files(pairs, _pairs(tier, "--tier"), out, labels=labels, seed=seed)
     if json:
-        _print_json(run.summary())
+        _print_json(from_training.summarize(run))
     else:
         from_training.render_label_run(run, _output)
         _output.print(f"wrote {out}", highlight=False)
@@ -76,16 +80,22 @@ def train(
     target: Annotated[
         list[float] | None, typer.Option(help="Share of the top tier's quality to keep, as 0.95; one mode for each.")
     ] = None,
-    delta: Annotated[float, typer.Option(help="Allowed probability that a promise fails; kept for the certificate.")] = 0.05,
+    delta: Annotated[
+        float, typer.Option(help="Allowed probability that a promise fails; kept for the certificate.")
+    ] = 0.05,
     context: Annotated[list[str] | None, typer.Option(help="NAME=TOKENS: context window of a tier.")] = None,
     lacks: Annotated[list[str] | None, typer.Option(help="NAME=tools,vision,json: what a tier cannot do.")] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="Labels whose requests may be kept in the artifact; else the calibration split's.")
+        Path | None,
+        typer.Option(help="Labels whose requests may be kept in the artifact; else the calibration split's."),
     ] = None,
     note: Annotated[str, typer.Option(help="A sentence for the model card.")] = "",
+    baselines: Annotated[bool, typer.Option(help="Measure the baselines beside the router on the test split.")] = True,
+    cache: CacheOption = None,
     seed: SeedOption = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
-    json: JsonFlag = False,
+    json: CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps the baselines' embeddings for the next run.")]
+JsonFlag = False,
 ) -> None:
     """Train, calibrate and export a router: labels in, artifact out. Interrupted, the same command goes on."""
     if not 0.0 < delta < 1.0:
@@ -103,8 +113,9 @@ def train(
         tiers=_tiers(label_set, _pairs(context or [], "--context"), _pairs(lacks or [], "--lacks")),
         references=labels_room.load_labels([reference]).labels if reference else None,
         note=note,
-        quiet=quiet or json,
-        say=(lambda line: None) if quiet or json else (lambda line: _errors.print(line)),
+        baselines=baselines,
+        cache=cache,
+        console=None if quiet or json else _errors,
     )
     if json:
         _print_json({"out": str(out), "router": run.router.name, "evaluation": run.evaluation})
@@ -123,6 +134,7 @@ def evaluate(
     html: Annotated[Path | None, typer.Option(help="Write a page with tables and curve.")] = None,
     split: Annotated[str, typer.Option(help="Split to measure on.")] = "test",
     baselines: Annotated[bool, typer.Option(help="Also fit and measure the baselines.")] = True,
+    cache: CacheOption = None,
     seed: SeedOption = 0,
 ) -> None:
     """Measure a router on labels it has not seen, beside random, length, category, kNN, regressions and the oracle."""
@@ -134,6 +146,7 @@ def evaluate(
         split=split,
         baselines=baselines,
         seed=seed,
+        cache=cache,
         progress=lambda line: _errors.print(line),
     )
     report.render(evaluation, _output)
@@ -149,7 +162,8 @@ def route(
     router: RouterOption = None,
     mode: ModeOption = None,
     step: Annotated[str | None, typer.Option(help="Kind of agent step, such as tool_call.")] = None,
-    json: JsonFlag = False,
+    json: CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps the baselines' embeddings for the next run.")]
+JsonFlag = False,
 ) -> None:
     """Decide one prompt, or a request a line from stdin: a JSON string, or an object with 'messages' or 'prompt'."""
     loaded = Router.load(router)
@@ -184,7 +198,8 @@ def _route_line(router: Router, line: bytes, number: int, step: str | None, mode
 
 
 @app.command()
-def info(router: ArtifactFolder, json: JsonFlag = False) -> None:
+def info(router: ArtifactFolder, json: CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps the baselines' embeddings for the next run.")]
+JsonFlag = False) -> None:
     """Print what an artifact is: tiers, modes, what it was trained on, whether it is certified."""
     loaded = Router.load(router)
     config = loaded.config
@@ -194,11 +209,15 @@ def info(router: ArtifactFolder, json: JsonFlag = False) -> None:
     _output.print(f"{loaded.name}  schema {config.schema_version}, {config.provenance.created}", highlight=False)
     tiers = Table("tier", "model", "context tokens", "lacks", title="Tiers, cheapest first", title_justify="left")
     for tier in config.tiers:
-        tiers.add_row(tier.name, tier.model, str(tier.context_tokens or "unknown"), ", ".join(tier.lacks) or "nothing known")
+        tiers.add_row(
+            tier.name, tier.model, str(tier.context_tokens or "unknown"), ", ".join(tier.lacks) or "nothing known"
+        )
     modes = Table("mode", "target", "threshold", "certified", title="Modes", title_justify="left")
     for name, point in config.modes.items():
         default = " (default)" if name == config.default_mode else ""
-        modes.add_row(name + default, f"{point.target:.0%}", f"{point.threshold:.4f}", "yes" if point.certified else "no")
+        modes.add_row(
+            name + default, f"{point.target:.0%}", f"{point.threshold:.4f}", "yes" if point.certified else "no"
+        )
     _output.print(tiers, modes)
     provenance = config.provenance
     _output.print(
@@ -212,7 +231,8 @@ def info(router: ArtifactFolder, json: JsonFlag = False) -> None:
 
 
 @app.command()
-def check(router: ArtifactFolder, json: JsonFlag = False) -> None:
+def check(router: ArtifactFolder, json: CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps the baselines' embeddings for the next run.")]
+JsonFlag = False) -> None:
     """Check every file of an artifact and replay its reference decisions; exit code 1 when one differs."""
     loaded = Router.load(router)
     total, problems = len(read_references(loaded)), replay(loaded)

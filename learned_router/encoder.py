@@ -81,9 +81,11 @@ class Packer:
             ids.append(self._separator)
         return ids, cut
 
-    def batch(self, packed: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Token ids and attention mask, int64 (n, longest), padded on the right."""
-        width = max(map(len, packed))
+    def batch(
+        self, packed: Sequence[Sequence[int]], multiple_of: int = 1
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Token ids and attention mask, int64 (n, width), padded on the right to the next multiple of a number."""
+        width = -(-max(map(len, packed)) // multiple_of) * multiple_of
         ids = np.full((len(packed), width), self.padding, dtype=np.int64)
         mask = np.zeros((len(packed), width), dtype=np.int64)
         for row, tokens in enumerate(packed):
@@ -104,7 +106,9 @@ class Encoder:
         try:
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has no public base class for what it raises here
-            raise ArtifactError(f"model.onnx cannot be loaded ({_first_line(error)}); export the artifact again") from None
+            raise ArtifactError(
+                f"model.onnx cannot be loaded ({_first_line(error)}); export the artifact again"
+            ) from None
         found = tuple(i.name for i in self._session.get_inputs()), tuple(o.name for o in self._session.get_outputs())
         if (set(found[0]), set(found[1])) != (set(INPUTS), set(OUTPUTS)):
             raise ArtifactError(f"model.onnx has inputs and outputs {found}; it must have {INPUTS} and {OUTPUTS}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -43,7 +42,7 @@ class Mode(msgspec.Struct, frozen=True, omit_defaults=True):
     certified: bool = False
 
 
-class Choice(NamedTuple):
+class Choice(msgspec.Struct, frozen=True):
     """index: the tier taken. reason: why. regret: predicted quality given up by it, in quality units."""
 
     index: int

@@ -99,7 +99,9 @@ def make_view(request: Request, spec: ViewSpec) -> View:
     last = request.messages[position]
     last_text = message_text(last)
     kept = _ends(last_text, spec.max_tokens * CHARS_PER_TOKEN, spec.head_share)
-    system = next((message_text(m) for m in request.messages if m.role in ("system", "developer") and m is not last), "")
+    system = next(
+        (message_text(m) for m in request.messages if m.role in ("system", "developer") and m is not last), ""
+    )
     tools = [_read_tool(tool) for tool in request.tools[:TOOLS_READ]]
     shown = spec.max_tokens * CHARS_PER_TOKEN
     wants_json = _wants_json(request.response_format)

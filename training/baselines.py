@@ -50,7 +50,8 @@ class Rows(NamedTuple):
         return self.top - self.small
 
     def take(self, index: NDArray[np.intp]) -> Rows:
-        return Rows([self.labels[i] for i in index], *(column[index] for column in self[1:]))
+        labels = [self.labels[i] for i in index]
+        return Rows(labels, self.small[index], self.top[index], self.weight[index], self.group[index])
 
 
 def tabulate(labels: Sequence[Label], small: str, top: str) -> Rows:

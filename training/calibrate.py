@@ -1,11 +1,9 @@
 """Make predictions mean what they say, on the calibration split: quality per tier, confidence, out-of-distribution score.
 
-Knows arrays only. The graph carries the first and the last of the three, the config the second.
+Knows arrays; never runs the network. The graph carries the first and the last of the three, the config the second.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -13,34 +11,12 @@ from sklearn.cluster import KMeans
 from sklearn.covariance import LedoitWolf
 from sklearn.linear_model import LogisticRegression
 
+from learned_router.training.model import Known, Scaling
+
 SLOPE_LIMITS = (0.2, 5.0)
 BIAS_LIMIT = 4.0
 # Components kept of the whitened embedding: what lies below them is mostly noise of the estimate
 OOD_COMPONENTS = 64
-
-
-class Scaling(NamedTuple):
-    """quality = sigmoid(slope * logit + bias); each float64 (n_tiers,)."""
-
-    slope: np.ndarray
-    bias: np.ndarray
-
-
-class Known(NamedTuple):
-    """Where the training requests lie. centre: (width,); whiten: (width, k); centres: (n_centres, k); all float32.
-
-    The score of an embedding is the distance of ``(embedding - centre) @ whiten`` to the nearest of ``centres``.
-    """
-
-    centre: np.ndarray
-    whiten: np.ndarray
-    centres: np.ndarray
-
-    def score(self, embeddings: np.ndarray) -> np.ndarray:
-        """Distances, (n,), of embeddings (n, width)."""
-        points = (embeddings - self.centre) @ self.whiten
-        squared = (points**2).sum(1)[:, None] - 2 * points @ self.centres.T + (self.centres**2).sum(1)
-        return np.sqrt(np.maximum(squared.min(axis=1), 0.0))
 
 
 def scale_quality(logits: np.ndarray, quality: np.ndarray, weight: np.ndarray) -> Scaling:

@@ -24,7 +24,9 @@ def write_card(config: Config, evaluation: Evaluation | None, *, graph_bytes: in
     )
     splits = ", ".join(f"{count:,} {split}" for split, count in provenance.labels.items())
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
-    measured = markdown_tables(evaluation) if evaluation else "The labels hold no test split, so nothing was measured.\n"
+    measured = (
+        markdown_tables(evaluation) if evaluation else "The labels hold no test split, so nothing was measured.\n"
+    )
     return f"""# {config.name}
 
 A router of Learned Router. It decides, from a request alone, which of these tiers is good enough: {tiers}.
@@ -73,4 +75,3 @@ Recipe `{provenance.recipe}` (sha256 {provenance.recipe_sha256[:12]}), labels sh
 {provenance.seed}, {provenance.created}. {versions}; Python {platform.python_version()}. Graph: {graph_bytes / 1e6:.1f} MB;
 {agreement}. Encoder weights: see NOTICE.
 """
-

@@ -256,6 +256,8 @@ def read_calls(text: str) -> list[ToolCall] | None:
             place = text.find("{", place + 1)
             continue
         if isinstance(value.get("name"), str) and ("arguments" in value or "parameters" in value):
-            calls.append(_read_call({"name": value["name"], "arguments": value.get("arguments", value.get("parameters"))}))
+            calls.append(
+                _read_call({"name": value["name"], "arguments": value.get("arguments", value.get("parameters"))})
+            )
         place = text.find("{", end)
     return calls or None

@@ -1,4 +1,4 @@
-"""The main job on the embedded sample, by the same functions as the commands. Prints what it does; measures nothing itself."""
+"""The main job on the embedded sample, by the same functions as the commands. Measures nothing itself."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def run_demo(out: Path, *, recipe: str, seed: int, console: Console) -> Router:
 
     console.print(Rule("2  train, calibrate, export, evaluate", align="left"))
     labels = load_labels([labels_path])
-    trained = train(labels, artifact, load_recipe(recipe), seed=seed, say=console.print)
+    trained = train(labels, artifact, load_recipe(recipe), seed=seed, cache=out / "cache", console=console)
     if trained.evaluation:
         report.render(trained.evaluation, console)
         report.plot(trained.evaluation, picture)

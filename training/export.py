@@ -21,38 +21,16 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers import optimizer
 from onnxruntime.transformers.fusion_options import FusionOptions
-from torch import nn
 
 from learned_router.artifact import CONFIG, Config
 from learned_router.encoder import INPUTS, OUTPUTS
 from learned_router.errors import ExportError
 from learned_router.replay import replay
 from learned_router.router import Router
-from learned_router.training.calibrate import Known, Scaling
-from learned_router.training.model import RouterNet
+from learned_router.training.model import CalibratedNet
 from learned_router.training.recipe import ExportKnobs
 
 OPSET = 17
-
-
-class _Graph(nn.Module):
-    """The network with its calibration inside: what the ONNX graph computes."""
-
-    def __init__(self, net: RouterNet, scaling: Scaling, known: Known) -> None:
-        super().__init__()
-        self.net = net
-        for name, values in {"slope": scaling.slope, "bias": scaling.bias, **known._asdict()}.items():
-            self.register_buffer(name, torch.tensor(np.asarray(values), dtype=torch.float32))
-
-    def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, features: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        embedding = self.net.embed(input_ids, attention_mask)
-        quality, step = self.net.heads(embedding, features)
-        points = (embedding - self.centre) @ self.whiten
-        squared = (points**2).sum(1, keepdim=True) - 2 * points @ self.centres.T + (self.centres**2).sum(1)
-        ood = squared.amin(dim=1).clamp_min(0.0).sqrt()
-        return torch.sigmoid(quality * self.slope + self.bias), torch.softmax(step, dim=-1), ood
 
 
 class Difference(NamedTuple):
@@ -62,13 +40,13 @@ class Difference(NamedTuple):
     largest: float
 
 
-def build_graph(net: RouterNet, scaling: Scaling, known: Known, knobs: ExportKnobs) -> bytes:
+def build_graph(net: CalibratedNet, knobs: ExportKnobs) -> bytes:
     """The ONNX graph of the design's contract: fused for inference and, when the recipe says so, quantised to int8."""
-    config = net.encoder.config
+    config = net.net.encoder.config
     example = (
         torch.ones(2, 8, dtype=torch.int64),
         torch.ones(2, 8, dtype=torch.int64),
-        torch.zeros(2, net.feature_mean.shape[0]),
+        torch.zeros(2, net.net.feature_mean.shape[0]),
     )
     axes = {name: {0: "batch", 1: "sequence"} for name in INPUTS[:2]}
     axes |= {name: {0: "batch"} for name in (INPUTS[2], *OUTPUTS)}
@@ -76,7 +54,7 @@ def build_graph(net: RouterNet, scaling: Scaling, known: Known, knobs: ExportKno
         warnings.simplefilter("ignore")  # the exporter warns of its own deprecation; what it writes is checked below
         plain, fused, small = (Path(folder) / name for name in ("plain.onnx", "fused.onnx", "int8.onnx"))
         torch.onnx.export(
-            _Graph(net, scaling, known).eval(),
+            net.eval(),
             example,
             str(plain),
             input_names=list(INPUTS),
@@ -158,13 +136,6 @@ def compare_decisions(
                 f"{len(ours)} requests differently away from the threshold {threshold:.4f}; the export is wrong"
             )
     return 0
-
-
-class Draft(NamedTuple):
-    """An artifact being written: its folder aside, and where it will stand."""
-
-    folder: Path
-    target: Path
 
 
 def check_target(target: Path) -> None:

@@ -43,7 +43,9 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("a+b")
         except OSError as error:
-            raise InputError(f"{self.path}: the journal cannot be opened ({error}); give a file in a folder you may write") from None
+            raise InputError(
+                f"{self.path}: the journal cannot be opened ({error}); give a file in a folder you may write"
+            ) from None
         self._file.seek(0)
         whole = 0
         for line in self._file:
@@ -64,5 +66,7 @@ class Journal:
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()

@@ -192,7 +192,10 @@ def _label_record(record: Record, tiers: Mapping[str, str], method: Method, skip
         skipped.add("missing_tier", f"{place}: no output of {', '.join(missing)}")
         return None
     outputs = {tier: record.outputs[model] for tier, model in tiers.items()}
-    grades = _grade_gold(outputs) if method == "gold" else _grade(record, outputs)
+    try:
+        grades = _grade_gold(outputs) if method == "gold" else _grade(record, outputs)
+    except RecursionError:
+        grades = "too_deep", "its reference or an output is nested too deeply to be compared"
     if isinstance(grades, tuple):
         skipped.add(grades[0], f"{place}: {grades[1]}")
         return None

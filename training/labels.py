@@ -64,13 +64,17 @@ def load_labels(paths: Sequence[Path]) -> LabelSet:
         labels.append(label)
     names = ", ".join(str(path) for path in paths)
     if not labels:
-        reasons = "; ".join(f"{n} {reason} (first: {skipped.places[reason][0]})" for reason, n in skipped.counts.items())
+        reasons = "; ".join(
+            f"{n} {reason} (first: {skipped.places[reason][0]})" for reason, n in skipped.counts.items()
+        )
         raise LabelError(f"{names}: no usable label ({reasons or 'empty'}); make labels with 'learned-router label'")
     tiers = tuple(labels[0].quality)
     return LabelSet(
         labels=labels,
         tiers=tiers,
-        models={tier: " / ".join(model for model, _ in models.get(tier, Counter()).most_common()) or tier for tier in tiers},
+        models={
+            tier: " / ".join(model for model, _ in models.get(tier, Counter()).most_common()) or tier for tier in tiers
+        },
         sha256=digest.hexdigest(),
         skipped=skipped,
     )

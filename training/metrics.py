@@ -98,7 +98,7 @@ def cpt(curve: Curve, fraction: float) -> Any:
     wanted = np.where(np.isnan(gap), np.inf, fraction * gap)
     # the last point is the gap itself, but for rounding in the sums
     reached = gain >= wanted[:, None] - NO_GAP
-    after = np.maximum(reached.argmax(axis=1), 1)
+    after = np.clip(reached.argmax(axis=1), min(1, gain.shape[1] - 1), None)
     rows = np.arange(len(after))
     rise = gain[rows, after] - gain[rows, after - 1]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -179,7 +179,7 @@ def tier_shares(taken: ArrayLike, tiers: int, weight: ArrayLike | None = None) -
     chosen = np.asarray(taken, dtype=np.intp)
     weights = _weights(weight, len(chosen))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return weights @ np.eye(tiers)[chosen] / weights.sum(axis=-1, keepdims=True)
+        return np.asarray(weights @ np.eye(tiers)[chosen] / weights.sum(axis=-1, keepdims=True))
 
 
 def bootstrap(

@@ -5,14 +5,16 @@ Knows torch and transformers; knows nothing of labels on disk, thresholds or exp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
+from transformers.utils import logging
 
 from learned_router.errors import InputError
 from learned_router.training.recipe import EncoderKnobs, FitKnobs
@@ -41,6 +43,9 @@ def find_encoder(name: str | None = None) -> Path | str:
 def load_encoder(knobs: EncoderKnobs) -> nn.Module:
     """The pretrained encoder of a recipe, cut to its number of layers. Raises InputError when it cannot be loaded."""
     where = find_encoder(knobs.name)
+    # its report of the pooler's weights, which we leave out on purpose, reads like an error
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(where)
         if knobs.layers:
@@ -49,7 +54,9 @@ def load_encoder(knobs: EncoderKnobs) -> nn.Module:
         return AutoModel.from_pretrained(where, config=config, attn_implementation="eager", add_pooling_layer=False)
     except (OSError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"encoder {knobs.name!r}: {reason}; name an encoder of BERT's kind or the path of one") from None
+        raise InputError(
+            f"encoder {knobs.name!r}: {reason}; name an encoder of BERT's kind or the path of one"
+        ) from None
 
 
 class RouterNet(nn.Module):
@@ -121,6 +128,58 @@ class RouterNet(nn.Module):
         return loss
 
 
+class Scaling(NamedTuple):
+    """quality = sigmoid(slope * logit + bias); each float64 (n_tiers,)."""
+
+    slope: np.ndarray
+    bias: np.ndarray
+
+
+class Known(NamedTuple):
+    """Where the training requests lie. centre: (width,); whiten: (width, k); centres: (n_centres, k); all float32.
+
+    The score of an embedding is the distance of ``(embedding - centre) @ whiten`` to the nearest of ``centres``.
+    """
+
+    centre: np.ndarray
+    whiten: np.ndarray
+    centres: np.ndarray
+
+    def score(self, embeddings: np.ndarray) -> np.ndarray:
+        """Distances, (n,), of embeddings (n, width)."""
+        points = (embeddings - self.centre) @ self.whiten
+        squared = (points**2).sum(1)[:, None] - 2 * points @ self.centres.T + (self.centres**2).sum(1)
+        return np.sqrt(np.maximum(squared.min(axis=1), 0.0))
+
+
+class CalibratedNet(nn.Module):
+    """The network with its calibration inside: what the ONNX graph computes.
+
+    taught_steps: indices of the steps that training labels had; the others get no probability, and without any the
+    last one, 'other', gets all of it.
+    """
+
+    def __init__(self, net: RouterNet, scaling: Scaling, known: Known, taught_steps: Sequence[int]) -> None:
+        super().__init__()
+        self.net = net
+        n_steps = net.step.out_features
+        shift = torch.full((n_steps,), -1e4)
+        shift[list(taught_steps) or [n_steps - 1]] = 0.0
+        self.register_buffer("step_shift", shift)
+        for name, values in {"slope": scaling.slope, "bias": scaling.bias, **known._asdict()}.items():
+            self.register_buffer(name, torch.tensor(np.asarray(values), dtype=torch.float32))
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, features: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        embedding = self.net.embed(input_ids, attention_mask)
+        quality, step = self.net.heads(embedding, features)
+        points = (embedding - self.centre) @ self.whiten
+        squared = (points**2).sum(1, keepdim=True) - 2 * points @ self.centres.T + (self.centres**2).sum(1)
+        ood = squared.amin(dim=1).clamp_min(0.0).sqrt()
+        return torch.sigmoid(quality * self.slope + self.bias), torch.softmax(step + self.step_shift, dim=-1), ood
+
+
 def freeze(model: RouterNet, knobs: EncoderKnobs) -> None:
     """Keep the word embeddings (unless the recipe trains them) and the lowest layers as pretrained."""
     if not knobs.train_embeddings:
@@ -135,7 +194,9 @@ def freeze(model: RouterNet, knobs: EncoderKnobs) -> None:
 def parameter_groups(model: RouterNet, knobs: FitKnobs) -> list[dict[str, Any]]:
     """Optimiser groups: the heads at their own rate, layer l of L at learning_rate * layer_decay ** (L - 1 - l)."""
     layers = model.encoder.encoder.layer
-    groups = [(layer, knobs.learning_rate * knobs.layer_decay ** (len(layers) - 1 - i)) for i, layer in enumerate(layers)]
+    groups = [
+        (layer, knobs.learning_rate * knobs.layer_decay ** (len(layers) - 1 - i)) for i, layer in enumerate(layers)
+    ]
     groups.append((model.encoder.embeddings, knobs.learning_rate * knobs.layer_decay ** len(layers)))
     groups += [(part, knobs.head_learning_rate) for part in (model.features, model.hidden, model.quality, model.step)]
     return [

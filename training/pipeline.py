@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from rich.console import Console
 
 from learned_router.artifact import SCHEMA_VERSION, Config, Provenance
 from learned_router.encoder import Encoder, Packer
@@ -27,7 +28,7 @@ from learned_router.training.evaluate import evaluate
 from learned_router.training.evaluation import Evaluation
 from learned_router.training.fit import fit, forget_checkpoints, label_request, predict
 from learned_router.training.labels import LabelSet, check_trainable
-from learned_router.training.model import find_encoder
+from learned_router.training.model import CalibratedNet, find_encoder
 from learned_router.training.recipe import Recipe
 from learned_router.training.records import Label
 from learned_router.training.thresholds import OperatingPoint, choose_threshold
@@ -54,15 +55,18 @@ def train(
     tiers: Sequence[Tier] | None = None,
     references: Sequence[Label] | None = None,
     note: str = "",
-    quiet: bool = False,
-    say: Callable[[str], None] = lambda line: None,
+    baselines: bool = True,
+    cache: Path | None = None,
+    console: Console | None = None,
 ) -> TrainRun:
     """Train a router on labels and write its artifact to ``out``. Killed, it goes on from its last checkpoint when re-run.
 
     tiers: what is known of the tiers beyond their names. references: requests for ``reference.jsonl``, by default those
-    of the calibration split. note: a sentence for the card. say: told of each step in a line.
+    of the calibration split. note: a sentence for the card. baselines: measure them beside the router, their embeddings kept in ``cache``.
+    console: where progress goes.
     Raises LabelError when the labels cannot train a router, ExportError when the artifact cannot be written or trusted.
     """
+    say = console.print if console else lambda line: None
     check_trainable(labels)
     export.check_target(out)
     packer = Packer.load(Path(find_encoder(recipe.encoder.name)) / "tokenizer.json", recipe.view)
@@ -71,7 +75,7 @@ def train(
     run = hashlib.sha256(f"{recipe.sha256} {labels.sha256} {seed}".encode()).hexdigest()[:12]
     checkpoints = out.with_name(f".{out.name}.training") / run
     say(f"training on {len(train_split):,} labels, recipe {recipe.name!r}")
-    net = fit(train_split, packer, recipe, checkpoints, seed=seed, quiet=quiet)
+    net = fit(train_split, packer, recipe, checkpoints, seed=seed, console=console)
 
     say(f"calibrating on {len(calibration):,} labels")
     truth = np.array([[label.quality[tier] for tier in labels.tiers] for label in calibration])
@@ -81,7 +85,8 @@ def train(
     known = fit_known(predict(net, train_split, packer, recipe)[2], recipe.calibrate.ood_centres, seed)
 
     say("exporting")
-    graph = export.build_graph(net, scaling, known, recipe.export)
+    taught = sorted({STEPS.index(label.step) for label in train_split if label.step})
+    graph = export.build_graph(CalibratedNet(net, scaling, known, taught), recipe.export)
     views = [make_view(label_request(label), recipe.view) for label in calibration]
     prediction, _ = Encoder(graph, packer).predict(views)
     expected = apply_scaling(logits, scaling)
@@ -124,14 +129,17 @@ def train(
             licences=licences,
         ),
     )
-    agreement = f"int8 graph against float32 model: quality differs by {difference.mean:.4f} in the mean, {difference.largest:.4f} at most"
+    agreement = (
+        f"{'int8' if recipe.export.int8 else 'float32'} graph against the trained model: quality differs by "
+        f"{difference.mean:.4f} in the mean, {difference.largest:.4f} at most"
+    )
     evaluation: Evaluation | None = None
 
     def measure(router: Router) -> dict[str, bytes]:
         nonlocal evaluation
         if labels.of("test"):
             say(f"evaluating on {len(labels.of('test')):,} labels")
-            evaluation = evaluate(router, labels.labels, seed=seed)
+            evaluation = evaluate(router, labels.labels, baselines=baselines, seed=seed, cache=cache, progress=say)
         requests = [_plain(label_request(label)) for label in (references or calibration)]
         lines = [msgspec.json.encode(reference) for reference in make_references(router, requests)]
         card = write_card(config, evaluation, graph_bytes=len(graph), agreement=agreement, note=note)

@@ -51,7 +51,7 @@ class CalibrateKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ExportKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """quality_tolerance: most that a graph's quality may differ from the model's: (mean, largest) over the rows checked."""
+    """quality_tolerance: most that graph and model may differ on quality: (mean, largest) over the rows checked."""
 
     int8: bool = True
     quality_tolerance: tuple[float, float] = (0.015, 0.12)
@@ -91,7 +91,8 @@ def load_recipe(name: str) -> Recipe:
     except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError, IsADirectoryError) as error:
         raise InputError(f"{path}: {error}; fix the recipe") from None
     if recipe.default_mode not in recipe.modes:
-        raise InputError(f"{path}: default_mode {recipe.default_mode!r} is not among the modes {', '.join(recipe.modes)}")
+        known = ", ".join(recipe.modes)
+        raise InputError(f"{path}: default_mode {recipe.default_mode!r} is not among the modes {known}")
     for mode, target in recipe.modes.items():
         if not 0.0 < target <= 1.0:
             raise InputError(f"{path}: modes.{mode} is {target}; it must lie in (0, 1]")

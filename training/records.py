@@ -21,7 +21,8 @@ from learned_router.errors import InputError
 from learned_router.request import STEPS, Message
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
-BLOCK_BYTES: Final = 1 << 20
+# small, because a damaged block is lost whole
+BLOCK_BYTES: Final = 1 << 14
 
 
 class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -220,12 +221,14 @@ def _unzipped_lines(file: BinaryIO) -> Iterator[bytes]:
 
     ``gzip.open`` would lose what it had unzipped, but not yet handed out, before the break.
     """
-    rest = b""
+    rest: list[bytes] = []  # the blocks of a line that has not ended yet
     for block in _unzipped_blocks(file):
-        *lines, rest = (rest + block).split(b"\n") if b"\n" in block else [rest + block]
-        yield from lines
-    if rest:
-        yield rest
+        first, *others = block.split(b"\n")
+        rest.append(first)
+        for line in others:
+            yield b"".join(rest)
+            rest = [line]
+    yield b"".join(rest)
 
 
 def _unzipped_blocks(file: BinaryIO) -> Iterator[bytes]:

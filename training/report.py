@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -226,7 +227,8 @@ def _write_aside(path: Path, write: Callable[[Path], Any]) -> None:
         write(aside)
         aside.replace(path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder itself is the trouble, there is nothing to remove
+            aside.unlink()
         raise InputError(f"{path}: cannot be written ({error.strerror or error}); give another place") from None
 
 
@@ -261,7 +263,7 @@ def _draw_points(axes: Any, evaluation: Evaluation) -> None:
             zorder=6,
             label=f"mode {mode.name}",
         )
-    # a level across the figure, named where no curve can be: top left above every start, bottom right below every end
+    # a level across the figure, named at the end where fewest curves pass
     for tier, edge in ((top, "left"), (evaluation.tiers[0], "right")):
         axes.axhline(tier.quality, color="#30343b", linewidth=0.8, zorder=1)
         axes.annotate(

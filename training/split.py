@@ -24,7 +24,7 @@ FRACTIONS: Final = (0.6, 0.2, 0.2)
 SHORT_STEM_WORDS: Final = 6
 STEM_CHARS: Final = 20_000
 
-_HEADING: Final = re.compile(r"^#+[ \t]*(\w[\w ]*?)[ \t]*:?[ \t]*$", re.MULTILINE)
+_HEADING: Final = re.compile(r"^#{1,6}[ \t]{0,4}(\w[\w ]{0,40}?)[ \t]{0,4}:?[ \t]{0,4}$", re.MULTILINE)
 _QUESTION_HEADINGS: Final = frozenset({"question", "problem", "input", "query"})
 _LABEL: Final = re.compile(r"^\s*(?:question|problem|q)\s*:\s*", re.IGNORECASE)
 _OPTIONS: Final = re.compile(

@@ -52,7 +52,10 @@ def operating_point(
     """What the decision rule would do with a threshold: quality kept and share per tier, weighted."""
     top = predicted.shape[1] - 1
     chosen = np.array(
-        [choose_tier(row.tolist(), threshold).index if row_known else top for row, row_known in zip(predicted, known, strict=True)]
+        [
+            choose_tier(row.tolist(), threshold).index if row_known else top
+            for row, row_known in zip(predicted, known, strict=True)
+        ]
     )
     routed = truth[np.arange(len(truth)), chosen]
     at_top = float((truth[:, -1] * weight).sum())

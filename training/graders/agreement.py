@@ -13,7 +13,9 @@ from learned_router.training.graders.choice import chosen_letter, option_letters
 from learned_router.training.graders.final_answer import stated_answer
 from learned_router.training.graders.grade import Grade, bounded, give
 from learned_router.training.graders.json_fields import find_json, same_fields
+from learned_router.training.graders.literal import is_literal, same_literal
 from learned_router.training.graders.number import answered_number, parse_number, same_formula, same_number
+from learned_router.training.graders.reference import question_of
 from learned_router.training.graders.text import is_label, same_text, similarity
 from learned_router.training.graders.tool_call import same_calls, shared_calls
 from learned_router.training.records import Output, Record
@@ -40,15 +42,18 @@ def grade_by_agreement(record: Record, output: Output, frontier: Output) -> Grad
 
 def _compare(record: Record, output: Output, frontier: Output) -> Grade:
     if record.task == EPISODE or any(call.turn is not None for call in frontier.tool_calls or ()):
-        return give("agreement:episode", shared_calls(output.tool_calls or [], frontier.tool_calls or []))
+        return give("agreement:episode", shared_calls(output.tool_calls or [], frontier.tool_calls or [], record))
     if frontier.tool_calls:
-        return give("agreement:tool_call", same_calls(output.tool_calls or [], frontier.tool_calls))
+        return give("agreement:tool_call", same_calls(output.tool_calls or [], frontier.tool_calls, record))
     if output.tool_calls:
         return give("agreement:no_call", 0.0)
     found, wanted = output.text or "", frontier.text or ""
     if not wanted.strip():
         return give("agreement:no_call", 1.0)
-    question = _question(record)
+    if record.tools:
+        # half for the same decision, to call nothing; half for saying the same
+        return give("agreement:no_call", 0.5 + 0.5 * similarity(found, wanted))
+    question = question_of(record)
     return (
         _compare_choices(question, found, wanted)
         or _compare_answers(question, found, wanted)
@@ -80,6 +85,8 @@ def _compare_answers(question: str, found: str, wanted: str) -> Grade | None:
     if right is None:
         return None
     answer = stated_answer(found)
+    if isinstance(right, str) and is_literal(right):
+        return give("agreement:answer", same_literal(found if answer is None else answer, right))
     if isinstance(right, str) and is_label(right):
         text = found if answer is None else str(answer)
         return give("agreement:answer", same_text(text, right) or same_formula(text, right), stated=answer is not None)
@@ -110,8 +117,3 @@ def _compare_texts(found: str, wanted: str) -> Grade:
     if is_label(wanted):
         return give("agreement:label", same_text(found, wanted))
     return give("agreement:text", similarity(found, wanted))
-
-
-def _question(record: Record) -> str:
-    content = record.messages[-1].content
-    return content if isinstance(content, str) else ""

@@ -9,11 +9,11 @@ from typing import Any, Final
 from learned_router.training.graders.final_answer import json_answer
 from learned_router.training.graders.grade import bounded
 
-# Patterns begin with a literal ("nswer is", for "Answer" and "answer"), which is what makes them fast on long texts.
-# The order is MMLU-Pro's: its checker takes the first "answer is (X)", so that a run-on into further, invented
-# questions does not replace the answer; only then other forms.
+# Patterns begin with a literal ("nswer is", for "Answer" and "answer"), which makes them fast on long texts, and their
+# repeats are bounded, so that no run of spaces makes them slow. The order is MMLU-Pro's: its checker takes the first
+# "answer is (X)", so that a run-on into further, invented questions does not replace the answer; only then other forms.
 _ANSWER_IS: Final = re.compile(
-    r"nswer is[\s:]*[*_$\\\[{(]*(?:(?:text|boxed|mathrm|textbf)\{)*\s*(?:\(?([A-Z])\b(?!')|\(([a-z])\))"
+    r"nswer is[\s:*_$\\\[{(]{0,12}(?:(?:text|boxed|mathrm|textbf)\{\(?){0,2}(?:([A-Z])\b(?!')|(?<=\()([a-z])\))"
 )
 _ANSWER_COLON: Final = re.compile(r"(?:nswer|NSWER|ption|hoice)\s*:[\s*_]*\(?([A-Z])\b(?!')")
 _BOXED: Final = re.compile(r"\\boxed\{(?:\\text\{)?\(?([A-Z])\b")

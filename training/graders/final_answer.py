@@ -65,7 +65,7 @@ def boxed_answer(text: str) -> str | None:
 def _raw_value(text: str, start: int) -> Any:
     try:
         return _DECODER.raw_decode(text, start)[0]
-    except (json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return _MISSING
 
 

@@ -25,7 +25,7 @@ CERTAINTY: Final = {
     "agreement:frontier": 0.9,
     "agreement:tool_call": 0.7,
     "agreement:episode": 0.2,
-    "agreement:no_call": 0.5,
+    "agreement:no_call": 0.4,
     "agreement:choice": 0.7,
     "agreement:answer": 0.7,
     "agreement:json": 0.6,

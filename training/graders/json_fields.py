@@ -17,20 +17,24 @@ Fields = dict[tuple[str | int, ...], Any]
 
 
 def find_json(text: str) -> Any:
-    """The first JSON object or list in ``text``, alone, fenced or amid words; None when there is none."""
+    """The JSON in ``text``, alone, fenced or amid words: its first object, else its first list, else None."""
+    text = text if len(text) <= MAX_JSON_CHARS else text[-MAX_JSON_CHARS:]
     decoder = json.JSONDecoder(strict=False)
-    text = text[:MAX_JSON_CHARS]
-    position = -1
+    position = max(text.rfind("```json"), 0)
+    first_list = None
     for _ in range(MAX_STARTS):
-        starts = [p for p in (text.find("{", position + 1), text.find("[", position + 1)) if p >= 0]
+        starts = [p for p in (text.find("{", position), text.find("[", position)) if p >= 0]
         if not starts:
-            return None
-        position = min(starts)
+            break
         try:
-            return decoder.raw_decode(text, position)[0]
-        except (json.JSONDecodeError, RecursionError):
+            value, position = decoder.raw_decode(text, min(starts))
+        except (ValueError, RecursionError):
+            position = min(starts) + 1
             continue
-    return None
+        if isinstance(value, dict):
+            return value
+        first_list = value if first_list is None else first_list
+    return first_list
 
 
 def same_fields(found: Any, wanted: Any) -> float:

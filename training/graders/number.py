@@ -33,8 +33,8 @@ def parse_number(text: str) -> float | None:
 
     A unit may follow or stand in front, a second number may not. None for anything else.
     """
-    text = text.strip().rstrip(".").replace("−", "-")
-    if len(text) > 200:
+    text = _BASE.sub("", text.strip().rstrip(".").replace("−", "-")) if len(text) <= 200 else ""
+    if not text or "_" in text:  # Python reads 1_000 as a number; people do not
         return None
     try:
         return _finite(float(text))
@@ -64,7 +64,7 @@ def answered_number(text: str) -> tuple[float, bool] | None:
     """The number an output answers with, and whether it was plainly stated (else: its last number)."""
     stated = stated_answer(text)
     if isinstance(stated, int | float) and not isinstance(stated, bool):
-        return float(stated), True
+        stated = repr(stated)
     if isinstance(stated, str):
         value = parse_number(stated)
         if value is None:
@@ -100,7 +100,7 @@ def same_formula(found: str, wanted: str) -> bool:
             at = {name: point + 0.61 * i for i, name in enumerate(names)}
             if not _same_value(evaluate(left, at), evaluate(right, at)):
                 return False
-    except NotAValueError:
+    except (NotAValueError, OverflowError):  # an integer may be too large for a float
         return False
     return True
 
@@ -137,9 +137,9 @@ def _evaluated(text: str) -> float | None:
         return _value(text) if re.fullmatch(r"-?\d*\.?\d+", text) else None
     try:
         value = evaluate(text)
-    except NotAValueError:
+        return _finite(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    except (NotAValueError, OverflowError):
         return None
-    return _finite(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _value(number: str) -> float | None:

@@ -19,7 +19,7 @@ from learned_router.training.graders.tool_call import executed_calls_met, expect
 from learned_router.training.records import Output, Record
 
 _FORMULA_MARKS: Final = frozenset("\\^=+*/()[]{}<>")
-MAX_LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LETTERS: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 class Grader(Protocol):
@@ -81,7 +81,7 @@ def _grade_json(record: Record, output: Output, reference: Mapping[str, Any]) ->
 
 def _grade_choice(record: Record, output: Output, reference: Mapping[str, Any]) -> Grade | None:
     letter = letter_of(dict(reference))
-    letters = option_letters(_question(record)) or (MAX_LETTERS if "answer_index" in reference else "")
+    letters = option_letters(question_of(record)) or (LETTERS if "answer_index" in reference else "")
     if letter is None or letter not in letters:
         return None
     chosen = chosen_letter(output.text or "", letters)
@@ -132,9 +132,12 @@ def _grade_turns(record: Record, output: Output, reference: Mapping[str, Any]) -
     return give("reference:similarity", similarity(output.text or "", answers[0]))
 
 
-def _question(record: Record) -> str:
+def question_of(record: Record) -> str:
+    """Text of the record's last message; of content parts, their text."""
     content = record.messages[-1].content
-    return content if isinstance(content, str) else ""
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content or ""
 
 
 _GRADERS: Final[dict[str, Callable[[Record, Output, Mapping[str, Any]], Grade | None]]] = {

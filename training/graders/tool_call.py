@@ -56,14 +56,17 @@ def executed_calls_met(calls: Sequence[ToolCall], sources: Sequence[str], kinds:
     return _pair_off(calls, wanted)
 
 
-def same_calls(calls: Sequence[ToolCall], others: Sequence[ToolCall]) -> bool:
-    """Whether two outputs call the same tools with the same arguments, in any order; running text may differ."""
-    return _pair_off(calls, [_agrees_with(other) for other in others])
+def same_calls(calls: Sequence[ToolCall], others: Sequence[ToolCall], record: Record) -> bool:
+    """Whether two outputs call the same tools with the same arguments, in any order.
+
+    Running text may differ, and an argument that only one of them writes out may be the schema's default.
+    """
+    return _pair_off(calls, [_agrees_with(other, record) for other in others])
 
 
-def shared_calls(calls: Sequence[ToolCall], others: Sequence[ToolCall]) -> float:
+def shared_calls(calls: Sequence[ToolCall], others: Sequence[ToolCall], record: Record) -> float:
     """F1 of the calls that two agent episodes share, in [0, 1]; of long episodes the first ``MAX_CALLS`` calls."""
-    calls, left = calls[:MAX_CALLS], [_agrees_with(other) for other in others[:MAX_CALLS]]
+    calls, left = calls[:MAX_CALLS], [_agrees_with(other, record) for other in others[:MAX_CALLS]]
     total, shared = len(calls) + len(left), 0
     for call in calls:
         position = next((i for i, matches in enumerate(left) if matches(call)), None)
@@ -81,7 +84,7 @@ def read_arguments(call: ToolCall) -> dict[str, Any] | None:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return None
     return arguments if isinstance(arguments, dict) else None
 
@@ -172,14 +175,7 @@ def standard_string(text: str) -> str:
 
 
 def _executes_as(name: str, wanted: dict[str, Any] | None, record: Record) -> Matches:
-    properties = _properties(record, name)
-
-    def same(argument: str, found: Any, expected: Any) -> bool:
-        schema = properties.get(argument)
-        default = schema.get("default") if isinstance(schema, dict) else None
-        if found is None or expected is None:
-            found, expected = default if found is None else found, default if expected is None else expected
-        return _same_executed(found, expected)
+    defaults = _defaults(record, name)
 
     def matches(call: ToolCall) -> bool:
         if not same_name(call.name, name):
@@ -191,7 +187,8 @@ def _executes_as(name: str, wanted: dict[str, Any] | None, record: Record) -> Ma
             return True
         if found.keys() == wanted.keys() and name.replace("_", ".").rsplit(".", 1)[-1] in _COMMUTATIVE:
             return sorted(map(repr, found.values())) == sorted(map(repr, wanted.values()))
-        return all(same(key, found.get(key), wanted.get(key)) for key in found.keys() | wanted.keys())
+        left, right = defaults | found, defaults | wanted
+        return all(_same_executed(left.get(key), right.get(key)) for key in left.keys() | right.keys())
 
     return matches
 
@@ -217,8 +214,9 @@ def _same_arithmetic(found: str, wanted: str) -> bool:
     return isinstance(left, int | float) and same_value(left, right)
 
 
-def _agrees_with(other: ToolCall) -> Matches:
+def _agrees_with(other: ToolCall, record: Record) -> Matches:
     wanted = read_arguments(other)
+    defaults = _defaults(record, other.name)
 
     def matches(call: ToolCall) -> bool:
         if not same_name(call.name, other.name):
@@ -226,7 +224,7 @@ def _agrees_with(other: ToolCall) -> Matches:
         found = read_arguments(call)
         if found is None or wanted is None:
             return call.arguments == other.arguments
-        return _agree(found, wanted)
+        return _agree(defaults | found, defaults | wanted)
 
     return matches
 
@@ -258,6 +256,11 @@ def _properties(record: Record, name: str) -> dict[str, Any]:
     return properties if isinstance(properties, dict) else {}
 
 
-def _required(record: Record, name: str) -> list[Any]:
+def _defaults(record: Record, name: str) -> dict[str, Any]:
+    properties = _properties(record, name).items()
+    return {key: schema["default"] for key, schema in properties if isinstance(schema, dict) and "default" in schema}
+
+
+def _required(record: Record, name: str) -> list[str]:
     required = _schema(record, name).get("required")
-    return required if isinstance(required, list) else []
+    return [item for item in required if isinstance(item, str)] if isinstance(required, list) else []

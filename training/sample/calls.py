@@ -7,7 +7,7 @@ from typing import Any
 
 from learned_router.request import Message
 from learned_router.training.sample.case import Case, Family, Scene, Tool, called, dialogue
-from learned_router.training.sample.values import CITIES, MONTHS, NUMBER_WORDS, PHRASES, VALUES, WORDS
+from learned_router.training.sample.values import MONTHS, NUMBER_WORDS, VALUES
 
 POLITE = ("{}", "{}", "{}", "Hi! {}", "{} Thanks!", "Could you do this: {}", "Now {}", "{}, please")
 SMALL_TALK = (

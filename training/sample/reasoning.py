@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 from typing import Any
 
-from learned_router.request import Message
-from learned_router.training.sample.calls import say
 from learned_router.training.sample.case import Case, Family, Scene, dialogue, json_format
-from learned_router.training.sample.values import CAPITALS, OPPOSITES, PEOPLE, RARE_CAPITALS, WORDS
+from learned_router.training.sample.values import CAPITALS, OPPOSITES, RARE_CAPITALS, WORDS
 
 PROJECTS = ("migration", "release", "move to the new office", "clean-up", "audit", "launch", "yearly review")
 CODE_NOUNS = ("price", "name", "total", "user", "order", "file", "score", "report", "color", "message")

@@ -1,0 +1,100 @@
+"""The shape of the house: which room may know which, and what the door shows."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import learned_router
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "learned_router"
+
+# A room may import from the rooms of lower floors only.
+FLOORS = (
+    {"errors"},
+    {"request", "policy"},
+    {"view"},
+    {"artifact", "encoder"},
+    {"router"},
+    {"replay"},
+    {"__init__"},
+    {"cli"},
+)
+RUNTIME_LIBRARIES = {"msgspec", "numpy", "onnxruntime", "rich", "tokenizers", "typer"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Modules a file imports when it is imported or called, those for type checkers alone left out."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def test_every_room_of_the_runtime_stands_on_a_floor() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set().union(*FLOORS)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_a_room_imports_only_from_lower_floors(path: Path) -> None:
+    floor = next(index for index, rooms in enumerate(FLOORS) if path.stem in rooms)
+    allowed = set().union(*FLOORS[:floor])
+    for name in imports_of(path):
+        if name.startswith("learned_router."):
+            assert name.split(".")[1] in allowed, f"{path.stem} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_the_runtime_imports_its_own_libraries_and_never_the_pipeline(path: Path) -> None:
+    outside = {name.split(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names) - {"learned_router"}
+    assert outside <= RUNTIME_LIBRARIES
+    assert not any(name.startswith("learned_router.training") for name in imports_of(path))
+
+
+def test_importing_the_package_loads_no_training_library() -> None:
+    heavy = "torch transformers sklearn datasets scipy typer rich learned_router.training"
+    code = f"import learned_router, sys; print([name for name in {heavy.split()!r} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_importing_the_package_prints_nothing() -> None:
+    result = subprocess.run([sys.executable, "-c", "import learned_router"], capture_output=True, text=True, check=True)
+    assert (result.stdout, result.stderr) == ("", "")
+
+
+def test_all_names_exist_and_nothing_else_is_public() -> None:
+    public = {
+        name
+        for name, value in vars(learned_router).items()
+        if not name.startswith("_") and getattr(value, "__module__", "").startswith("learned_router")
+    }
+    assert public == set(learned_router.__all__)
+    assert learned_router.__all__ == sorted(learned_router.__all__)
+
+
+def test_steps_of_the_pipeline_do_not_import_each_other() -> None:
+    steps = {"label", "split", "fit", "calibrate", "thresholds", "export", "evaluate", "pipeline"}
+    allowed = {("label", "split")}  # labelling ends with the split, which is recorded in the labels
+    for step in steps - {"pipeline"}:
+        for name in imports_of(ROOT / "training" / f"{step}.py"):
+            other = name.removeprefix("learned_router.training.")
+            assert other not in steps - {step} or (step, other) in allowed or name == other, f"{step} imports {name}"
+
+
+def test_no_module_is_called_by_what_it_is_not() -> None:
+    forbidden = {"utils", "helpers", "base", "common", "misc", "manager"}
+    names = {path.stem for folder in ("learned_router", "training", "tests") for path in (ROOT / folder).rglob("*.py")}
+    assert not names & forbidden
