@@ -39,7 +39,7 @@ LogFiles = Annotated[list[Path], typer.Argument(help="Paired logs, .jsonl or .js
 LabelFiles = Annotated[list[Path], typer.Argument(help="Labels made by 'learned-router label'.", metavar="LABELS...")]
 ArtifactFolder = Annotated[Path, typer.Argument(help="Artifact folder.", metavar="DIR")]
 SeedOption = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same result.")]
-CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps the baselines' embeddings for the next run.")]
+CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps embeddings between runs.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 
 
@@ -59,8 +59,7 @@ def label(
     out: Annotated[Path, typer.Option(help="File to write, .jsonl or .jsonl.gz.")],
     labels: Annotated[str, typer.Option(help="auto: grade the outputs; gold: take the log's own 'score'.")] = "auto",
     seed: SeedOption = 0,
-    json: CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps the baselines' embeddings for the next run.")]
-JsonFlag = False,
+    json: JsonFlag = False,
 ) -> None:
     """Grade what the tiers answered and split the labels: paired logs in, labels out."""
     from_training = _training("label")
@@ -94,8 +93,7 @@ def train(
     cache: CacheOption = None,
     seed: SeedOption = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
-    json: CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps the baselines' embeddings for the next run.")]
-JsonFlag = False,
+    json: JsonFlag = False,
 ) -> None:
     """Train, calibrate and export a router: labels in, artifact out. Interrupted, the same command goes on."""
     if not 0.0 < delta < 1.0:
@@ -162,8 +160,7 @@ def route(
     router: RouterOption = None,
     mode: ModeOption = None,
     step: Annotated[str | None, typer.Option(help="Kind of agent step, such as tool_call.")] = None,
-    json: CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps the baselines' embeddings for the next run.")]
-JsonFlag = False,
+    json: JsonFlag = False,
 ) -> None:
     """Decide one prompt, or a request a line from stdin: a JSON string, or an object with 'messages' or 'prompt'."""
     loaded = Router.load(router)
@@ -198,8 +195,7 @@ def _route_line(router: Router, line: bytes, number: int, step: str | None, mode
 
 
 @app.command()
-def info(router: ArtifactFolder, json: CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps the baselines' embeddings for the next run.")]
-JsonFlag = False) -> None:
+def info(router: ArtifactFolder, json: JsonFlag = False) -> None:
     """Print what an artifact is: tiers, modes, what it was trained on, whether it is certified."""
     loaded = Router.load(router)
     config = loaded.config
@@ -231,8 +227,7 @@ JsonFlag = False) -> None:
 
 
 @app.command()
-def check(router: ArtifactFolder, json: CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps the baselines' embeddings for the next run.")]
-JsonFlag = False) -> None:
+def check(router: ArtifactFolder, json: JsonFlag = False) -> None:
     """Check every file of an artifact and replay its reference decisions; exit code 1 when one differs."""
     loaded = Router.load(router)
     total, problems = len(read_references(loaded)), replay(loaded)

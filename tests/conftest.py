@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -111,5 +110,5 @@ def artifact(tmp_path_factory: pytest.TempPathFactory, label_file: Path, tiny_re
 
 
 @pytest.fixture(scope="session")
-def router(artifact: Path) -> Iterator[Router]:
-    yield Router.load(artifact)
+def router(artifact: Path) -> Router:
+    return Router.load(artifact)

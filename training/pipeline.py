@@ -62,8 +62,8 @@ def train(
     """Train a router on labels and write its artifact to ``out``. Killed, it goes on from its last checkpoint when re-run.
 
     tiers: what is known of the tiers beyond their names. references: requests for ``reference.jsonl``, by default those
-    of the calibration split. note: a sentence for the card. baselines: measure them beside the router, their embeddings kept in ``cache``.
-    console: where progress goes.
+    of the calibration split. note: a sentence for the card. baselines: measure them beside the router, their
+    embeddings kept in ``cache``. console: where progress goes.
     Raises LabelError when the labels cannot train a router, ExportError when the artifact cannot be written or trusted.
     """
     say = console.print if console else lambda line: None
