@@ -6,6 +6,7 @@ Knows OpenAI's chat-completions protocol and its journal; knows nothing of tiers
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -176,11 +177,11 @@ def _fingerprint(body: dict[str, Any]) -> str:
 async def _ask(client: httpx.AsyncClient, endpoint: Endpoint, body: dict[str, Any], patience: Patience) -> Output:
     """One request, tried until answered or out of attempts; the failure is then the output's ``error``."""
     url = endpoint.url.rstrip("/") + "/chat/completions"
-    error = ""
+    error, asked_wait_s = "", 0.0
     for attempt in range(patience.attempts):
         if attempt:
             await asyncio.sleep(_wait_s(patience, attempt, asked_wait_s))
-        asked_wait_s = 0.0
+            asked_wait_s = 0.0
         started = time.perf_counter()
         try:
             response = await client.post(url, json=body)
@@ -211,10 +212,11 @@ def _asked_wait_s(response: httpx.Response) -> float:
 
 
 def _wait_s(patience: Patience, attempt: int, asked_wait_s: float) -> float:
+    """Seconds before try ``attempt`` (1 is the first repetition): doubled each time, or what the server asked for."""
     doubled = patience.first_wait_s * 2 ** (attempt - 1)
-    # full jitter on the upper half: workers that failed together do not come back together
-    jittered = min(doubled, patience.longest_wait_s) * random.uniform(0.5, 1.0)
-    return min(max(jittered, asked_wait_s), max(patience.longest_wait_s, jittered))
+    # jitter: workers that failed together do not come back together
+    wait_s = max(doubled * random.uniform(0.5, 1.0), asked_wait_s)
+    return min(wait_s, patience.longest_wait_s)
 
 
 def _read_output(data: dict[str, Any], latency_s: float) -> Output:
@@ -233,10 +235,8 @@ def _read_output(data: dict[str, Any], latency_s: float) -> Output:
 def _read_call(function: dict[str, Any]) -> ToolCall:
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        try:
+        with contextlib.suppress(json.JSONDecodeError):  # kept as the model wrote it: the grader judges it
             arguments = json.loads(arguments or "{}")
-        except json.JSONDecodeError:
-            pass  # kept as the model wrote it: the grader judges it
     return ToolCall(str(function["name"]), arguments)
 
 

@@ -61,10 +61,15 @@ class Journal:
         return self
 
     def write(self, key: Key, output: Output) -> None:
-        """Append one answer; when this returns, it is on the disk."""
-        self._file.write(self.ENCODER.encode(Entry(*key, output)) + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Append one answer; when this returns, it is on the disk. Raises InputError when the disk cannot hold it."""
+        try:
+            self._file.write(self.ENCODER.encode(Entry(*key, output)) + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: the answer cannot be written ({error}); what stands there is kept. Make room, run again"
+            ) from None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

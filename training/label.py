@@ -9,10 +9,12 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from learned_router.errors import InputError
@@ -156,13 +158,15 @@ def four_cells(labels: Iterable[Label]) -> tuple[list[FourCells], FourCells]:
 def render_label_run(run: LabelRun, console: Console) -> None:
     """Print ``run`` to ``console``: four cells by task, graders, split, what was skipped, warnings, rate."""
     small, frontier = next(iter(run.tiers)), list(run.tiers)[-1]
-    table = Table(title=f"{run.tiers[small]} ({small}) beside {run.tiers[frontier]} ({frontier})")
-    table.add_column("task")
+    console.print(f"{run.tiers[small]} ({small}) beside {run.tiers[frontier]} ({frontier})", style="bold", markup=False)
+    # made for 80 columns: without a frame, and a long task folds rather than lose its end
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("task", overflow="fold")
     for heading in ("labels", "both right", f"only {frontier}", f"only {small}", "neither"):
-        table.add_column(heading, justify="right")
+        table.add_column(escape(heading), justify="right", no_wrap=True)
     for row in [*run.cells, run.total]:
         shares = (_with_share(n, row.total) for n in (row.both, row.only_frontier, row.only_small, row.neither))
-        table.add_row(row.task, str(row.total), *shares, style="bold" if row is run.total else "")
+        table.add_row(escape(row.task), str(row.total), *shares, style="bold" if row is run.total else "")
     console.print(table)
     console.print("graded by " + ", ".join(f"{name} {count}" for name, count in run.graders.items()), highlight=False)
     console.print("split " + ", ".join(f"{side} {count}" for side, count in run.sides.items()), highlight=False)
@@ -173,6 +177,31 @@ def render_label_run(run: LabelRun, console: Console) -> None:
         console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
     rate = f"{run.read} records in {run.seconds:.2f} s ({run.records_per_second:,.0f} records/s)"
     console.print(f"{len(run.labels)} labels from {rate}", highlight=False)
+
+
+def summarize(run: LabelRun) -> dict[str, Any]:
+    """``run`` without its labels, ready for JSON: what was read, made and left out, and what the labels say.
+
+    Shares lie in [0, 1], ``seconds`` are wall clock, ``records_per_second`` counts what was read.
+    """
+    return {
+        "read": run.read,
+        "labels": len(run.labels),
+        "tiers": run.tiers,
+        "skipped": run.skipped.to_dict(),
+        "tasks": [_cells(row) for row in run.cells],
+        "total": _cells(run.total),
+        "graders": run.graders,
+        "sides": run.sides,
+        "uncertain": run.uncertain,
+        "warnings": run.warnings,
+        "seconds": run.seconds,
+        "records_per_second": run.records_per_second,
+    }
+
+
+def _cells(row: FourCells) -> dict[str, Any]:
+    return {**msgspec.structs.asdict(row), "labels": row.total}
 
 
 def describe_skipped(skipped: Skipped) -> str:

@@ -1,6 +1,6 @@
-"""Show an evaluation: terminal tables, JSON, a figure of the quality–cost curve, Markdown for cards and the README.
+"""Show an evaluation: terminal tables, JSON, Markdown for cards and the README, a page, a picture.
 
-Knows the records of an evaluation; measures nothing.
+Knows the records of an evaluation; measures nothing and draws nothing.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from learned_router.errors import InputError
-from learned_router.training.evaluation import ORACLE, ROUTER, Estimate, Evaluation, MethodResult, ModeResult
+from learned_router.training.evaluation import ROUTER, Estimate, Evaluation, MethodResult, ModeResult, TierResult
+from learned_router.training.page import build_page
+from learned_router.training.picture import draw_curve
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,110 +31,119 @@ NAMES: Final = {
     "logistic_gain": "logistic: gain of the top tier",
     "oracle": "oracle",
 }
-# Okabe and Ito's palette, told apart by colour-blind readers too; the router's colour is kept for it alone.
-ROUTER_COLOUR: Final = "#0072B2"
-BASELINE_COLOURS: Final = ("#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-GREY: Final = "#8a8f98"
-MODE_MARKERS: Final = ("D", "o", "s", "^", "v")
+
+
+class Section(NamedTuple):
+    """One table: what it shows, the names of its columns, its rows of cells."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
 
 
 def render(evaluation: Evaluation, console: Console) -> None:
-    """Print what was measured: methods by APGR, modes, tiers with their calibration, tasks, and what to know."""
+    """Print what was measured: methods by APGR, modes, tiers with their calibration, tasks, and what to know.
+
+    Made for 80 columns: intervals of APGR and of quality kept only; all of them are in JSON, Markdown and the page.
+    """
+    from rich import box
     from rich.table import Table
 
-    sections = _sections(evaluation)
-    console.print(
-        f"[bold]{evaluation.rows:,}[/] requests in {evaluation.groups:,} groups of split {evaluation.split!r}, "
-        f"{_percent(evaluation.out_of_distribution)} out of distribution; brackets hold 95 % intervals"
-    )
-    for title, header, rows in sections:
-        table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-        for index, name in enumerate(header):
-            table.add_column(name, justify="left" if index == 0 else "right")
-        for row in rows:
+    console.print(f"{_escape(_summary(evaluation))}; brackets hold 95 % intervals")
+    for section in sections(evaluation, brief=True):
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+        for index, name in enumerate(section.header):
+            # names fold where they are long; a figure broken over two lines cannot be read
+            is_name = index == 0 or name == "model"
+            table.add_column(
+                _escape(name), justify="left" if is_name else "right", overflow="fold", no_wrap=not is_name
+            )
+        for row in section.rows:
             table.add_row(*(_escape(cell) for cell in row), style="bold cyan" if row[0] == NAMES[ROUTER] else None)
-        console.print(table)
+        # not the table's own title, which is broken at the table's width
+        console.print("", f"[bold]{_escape(section.title)}[/]", table, sep="\n")
+    console.print()
     for note in _notes(evaluation):
         console.print(f"[yellow]•[/] {_escape(note)}")
 
 
 def markdown_tables(evaluation: Evaluation) -> str:
-    """The same tables in Markdown, for a model card or a README."""
-    parts = [
-        f"{evaluation.rows:,} requests in {evaluation.groups:,} groups of split `{evaluation.split}`, "
-        f"{_percent(evaluation.out_of_distribution)} out of distribution. Brackets hold 95 % intervals from "
-        f"{evaluation.resamples:,} resamples of whole groups."
-    ]
-    for title, header, rows in _sections(evaluation):
-        lines = [f"**{title}**", "", _markdown_row(header), _markdown_row(["---", *["---:"] * (len(header) - 1)])]
-        lines += [_markdown_row([_bold(cell, row[0] == NAMES[ROUTER]) for cell in row]) for row in rows]
-        parts.append("\n".join(lines))
+    """The same tables in Markdown, with every interval, for a model card."""
+    parts = [f"{_summary(evaluation)}. {_brackets(evaluation)}"]
+    for title, header, rows in sections(evaluation):
+        parts.append(f"**{title}**\n\n{markdown_table(header, rows)}")
     notes = _notes(evaluation)
     if notes:
         parts.append("\n".join(f"- {note}" for note in notes))
     return "\n\n".join(parts) + "\n"
 
 
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, its first column to the left and the others to the right; the router's own row is bold."""
+    lines = [_markdown_row(header), _markdown_row(["---", *["---:"] * (len(header) - 1)])]
+    lines += [_markdown_row([_bold(cell, row[0] == NAMES[ROUTER]) for cell in row]) for row in rows]
+    return "\n".join(lines)
+
+
 def write_json(evaluation: Evaluation, path: Path) -> None:
     """Write the evaluation as JSON, aside and then renamed. Raises InputError when the place cannot be written."""
-    _write_aside(path, lambda aside: aside.write_bytes(msgspec.json.format(msgspec.json.encode(evaluation), indent=2)))
+    _write_aside(path, msgspec.json.format(msgspec.json.encode(evaluation), indent=2))
 
 
 def plot(evaluation: Evaluation, path: Path) -> None:
-    """Draw quality against share of top-tier calls: the router, its modes, baselines, random and the oracle, as PNG.
+    """Write the quality–cost curve as PNG. Raises InputError when the place cannot be written."""
+    _write_aside(path, draw_curve(evaluation, NAMES))
 
-    With more than two tiers a mode may lie off the router's curve, which knows the cheapest and the top tier only.
+
+def write_html(evaluation: Evaluation, path: Path) -> None:
+    """Write one page that needs nothing beside it: tables with every interval, the curve, and what to know.
+
     Raises InputError when the place cannot be written.
     """
-    # no pyplot: it would choose a backend and keep figures for the whole process
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    tiers = " → ".join(f"{tier.name} ({tier.model})" if tier.model else tier.name for tier in evaluation.tiers)
+    page = build_page(
+        "Quality kept as fewer calls go to the top tier",
+        [f"Tiers: {tiers}.", f"{_summary(evaluation)}. {_brackets(evaluation)}"],
+        draw_curve(evaluation, NAMES),
+        sections(evaluation),
+        _notes(evaluation),
+        marked=NAMES[ROUTER],
+    )
+    _write_aside(path, page.encode("utf-8", "replace"))
 
-    figure = Figure(figsize=(7.6, 4.9), dpi=160, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    _draw_curves(axes, evaluation)
-    _draw_points(axes, evaluation)
-    _dress(axes, evaluation)
-    _write_aside(path, lambda aside: figure.savefig(aside, format="png"))
 
+def sections(evaluation: Evaluation, *, brief: bool = False) -> list[Section]:
+    """The tables of an evaluation, those without rows left out.
 
-def _sections(evaluation: Evaluation) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Title, header and rows of each table; a table without rows is left out."""
+    brief: short headings, and intervals of APGR and of quality kept only, for a terminal of 80 columns.
+    """
     cheapest, top = evaluation.tiers[0].name, evaluation.tiers[-1].name
-    sections = [
-        (
+    names = [tier.name for tier in evaluation.tiers]
+    # of two tiers, calls saved are the calls to the cheaper one: a column that says nothing new
+    saved = [] if brief and evaluation.saved_of != "cost" else [f"{evaluation.saved_of} saved"]
+    found = [
+        Section(
             f"Ways of choosing what goes to {top}, best first",
-            ["method", "APGR", "CPT 50 %", "CPT 80 %", "AIQ"],
-            [_method_row(method) for method in _by_apgr(evaluation.methods)],
+            ["method", "APGR", *(["CPT50", "CPT80"] if brief else ["CPT 50 %", "CPT 80 %"]), "AIQ"],
+            [_method_row(method, brief) for method in _by_apgr(evaluation.methods)],
         ),
-        (
-            f"Operating points (kept: quality relative to {top})",
+        Section(
+            f"Operating points: quality kept relative to {top}, and calls to each tier",
             [
                 "mode",
                 "target",
-                "quality kept",
-                f"{evaluation.saved_of} saved",
-                *(f"to {tier.name}" for tier in evaluation.tiers),
+                *(["kept, %", *(["saved"] if saved else []), *names] if brief else []),
+                *([] if brief else ["quality kept", *saved, *(f"to {name}" for name in names)]),
                 "threshold",
             ],
-            [_mode_row(mode, evaluation) for mode in evaluation.modes],
+            [_mode_row(mode, names, brief, bool(saved)) for mode in evaluation.modes],
         ),
-        (
-            "Each tier, called always, and how well the router predicts it",
-            ["tier", "model", "mean quality", "quality kept", "calibration error"],
-            [
-                [
-                    f"always {tier.name}",
-                    tier.model,
-                    f"{tier.quality:.3f}",
-                    _interval(tier.kept, _percent),
-                    f"{tier.ece:.3f}",
-                ]
-                for tier in evaluation.tiers
-            ],
+        Section(
+            "Each tier, called always, and how far off the router's prediction of it is",
+            ["tier", "model", *(["quality", "kept, %", "ECE"] if brief else ["mean quality", "quality kept", "ECE"])],
+            [_tier_row(tier, brief) for tier in evaluation.tiers],
         ),
-        (
+        Section(
             "The router within each task",
             ["task", "requests", cheapest, top, "APGR"],
             [
@@ -141,38 +152,54 @@ def _sections(evaluation: Evaluation) -> list[tuple[str, list[str], list[list[st
                     f"{task.rows:,}",
                     f"{task.quality[cheapest]:.3f}",
                     f"{task.quality[top]:.3f}",
-                    _interval(task.apgr, _decimal),
+                    interval(task.apgr, _decimal),
                 ]
                 for task in evaluation.tasks
             ],
         ),
     ]
-    return [section for section in sections if section[2]]
+    return [section for section in found if section.rows]
+
+
+def _brackets(evaluation: Evaluation) -> str:
+    return f"Brackets hold 95 % intervals from {evaluation.resamples:,} resamples of whole groups."
 
 
 def _by_apgr(methods: Sequence[MethodResult]) -> list[MethodResult]:
     return sorted(methods, key=lambda method: -1.0 if method.apgr.value is None else method.apgr.value, reverse=True)
 
 
-def _method_row(method: MethodResult) -> list[str]:
+def _method_row(method: MethodResult, brief: bool) -> list[str]:
     return [
         NAMES.get(method.name, method.name),
-        _interval(method.apgr, _decimal),
-        _interval(method.cpt50, _percent),
-        _interval(method.cpt80, _percent),
-        _interval(method.aiq, _decimal),
+        interval(method.apgr, _decimal),
+        *(_figure(estimate, percent, brief) for estimate in (method.cpt50, method.cpt80)),
+        _figure(method.aiq, _decimal, brief),
     ]
 
 
-def _mode_row(mode: ModeResult, evaluation: Evaluation) -> list[str]:
+def _mode_row(mode: ModeResult, names: Sequence[str], brief: bool, with_saved: bool) -> list[str]:
+    show = _whole_percent if brief else percent
     return [
-        mode.name if mode.certified else f"{mode.name} (not certified)",
-        _percent(mode.target),
-        _interval(mode.kept, _percent),
-        _interval(mode.saved, _percent),
-        *(_percent(mode.shares[tier.name]) for tier in evaluation.tiers),
+        mode.name,
+        f"{100 * mode.target:g} %",
+        interval(mode.kept, _hundredths if brief else percent),
+        *([_figure(mode.saved, show, brief)] if with_saved else []),
+        *(show(mode.shares[name]) for name in names),
         f"{mode.threshold:.4f}",
     ]
+
+
+def _tier_row(tier: TierResult, brief: bool) -> list[str]:
+    kept = interval(tier.kept, _hundredths if brief else percent)
+    return [tier.name, tier.model, f"{tier.quality:.3f}", kept, f"{tier.ece:.3f}"]
+
+
+def _summary(evaluation: Evaluation) -> str:
+    return (
+        f"{evaluation.rows:,} requests in {evaluation.groups:,} groups of split '{evaluation.split}', "
+        f"{percent(evaluation.out_of_distribution)} out of distribution"
+    )
 
 
 def _notes(evaluation: Evaluation) -> list[str]:
@@ -180,13 +207,28 @@ def _notes(evaluation: Evaluation) -> list[str]:
     if evaluation.versus_best:
         rival = NAMES.get(evaluation.versus_best.baseline, evaluation.versus_best.baseline)
         difference = evaluation.versus_best.difference
-        notes.insert(0, f"APGR of this router minus the best baseline ({rival}): {_interval(difference, _signed)}.")
+        notes.insert(0, f"APGR of this router minus the best baseline ({rival}): {interval(difference, _signed)}.")
+    if evaluation.modes:
+        notes.append(_certified_note(evaluation.modes))
     if evaluation.left_out:
         notes.append(f"{evaluation.left_out:,} labels lack the quality of a tier of this router and were left out.")
     return notes
 
 
-def _interval(estimate: Estimate, show: Callable[[float], str]) -> str:
+def _certified_note(modes: Sequence[ModeResult]) -> str:
+    bare = ", ".join(mode.name for mode in modes if not mode.certified)
+    if not bare:
+        return "Every mode is certified."
+    which = f"Not certified: {bare}." if any(mode.certified for mode in modes) else "No mode is certified."
+    return f"{which} A threshold without a certificate is a point estimate and may keep less than its target."
+
+
+def _figure(estimate: Estimate, show: Callable[[float], str], brief: bool) -> str:
+    return interval(Estimate(estimate.value) if brief else estimate, show)
+
+
+def interval(estimate: Estimate, show: Callable[[float], str]) -> str:
+    """A figure with its interval in brackets where it has one; a dash where the figure does not exist."""
     if estimate.value is None:
         return "–"
     if estimate.low is None or estimate.high is None:
@@ -202,8 +244,17 @@ def _signed(value: float) -> str:
     return f"{value:+.3f}"
 
 
-def _percent(value: float) -> str:
+def percent(value: float) -> str:
+    """A share in [0, 1] as text, ``"12.3 %"``."""
     return f"{100 * value:.1f} %"
+
+
+def _whole_percent(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+def _hundredths(value: float) -> str:
+    return f"{100 * value:.1f}"
 
 
 def _escape(text: str) -> str:
@@ -220,79 +271,13 @@ def _markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _write_aside(path: Path, write: Callable[[Path], Any]) -> None:
+def _write_aside(path: Path, content: bytes) -> None:
     aside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(aside)
+        aside.write_bytes(content)
         aside.replace(path)
     except OSError as error:
         with suppress(OSError):  # where the folder itself is the trouble, there is nothing to remove
             aside.unlink()
         raise InputError(f"{path}: cannot be written ({error.strerror or error}); give another place") from None
-
-
-def _draw_curves(axes: Any, evaluation: Evaluation) -> None:
-    colours = iter(BASELINE_COLOURS * 2)
-    apgr = {method.name: method.apgr.value for method in evaluation.methods}
-    for curve in sorted(evaluation.curves, key=lambda curve: -(apgr.get(curve.name) or 0.0)):
-        value = apgr.get(curve.name)
-        label = NAMES.get(curve.name, curve.name) + ("" if value is None else f"  {value:.2f}")
-        if curve.name == ROUTER:
-            style = {"color": ROUTER_COLOUR, "linewidth": 2.6, "zorder": 5}
-        elif curve.name == ORACLE:
-            style = {"color": GREY, "linewidth": 1.3, "linestyle": (0, (1, 1.2)), "zorder": 2}
-        elif curve.name == "random":
-            style = {"color": GREY, "linewidth": 1.3, "linestyle": (0, (5, 3)), "zorder": 2}
-        else:
-            style = {"color": next(colours), "linewidth": 1.3, "alpha": 0.9, "zorder": 3}
-        axes.plot(curve.share, curve.quality, label=label, **style)
-
-
-def _draw_points(axes: Any, evaluation: Evaluation) -> None:
-    top = evaluation.tiers[-1]
-    for i, mode in enumerate(evaluation.modes):
-        axes.plot(
-            mode.shares[top.name],
-            mode.quality,
-            MODE_MARKERS[i % len(MODE_MARKERS)],
-            color=ROUTER_COLOUR,
-            markeredgecolor="white",
-            markeredgewidth=1.2,
-            markersize=9,
-            zorder=6,
-            label=f"mode {mode.name}",
-        )
-    # a level across the figure, named at the end where fewest curves pass
-    for tier, edge in ((top, "left"), (evaluation.tiers[0], "right")):
-        axes.axhline(tier.quality, color="#30343b", linewidth=0.8, zorder=1)
-        axes.annotate(
-            f"always {tier.name}",
-            (0.0 if edge == "left" else 1.0, tier.quality),
-            xytext=(0, 4 if edge == "left" else -4),
-            textcoords="offset points",
-            ha=edge,
-            va="bottom" if edge == "left" else "top",
-            fontsize=8.5,
-            color="#30343b",
-        )
-
-
-def _dress(axes: Any, evaluation: Evaluation) -> None:
-    from matplotlib.ticker import PercentFormatter
-
-    top = evaluation.tiers[-1]
-    axes.set_title(f"Quality kept as fewer calls go to {top.name}", loc="left", fontsize=11.5, fontweight="bold")
-    axes.set_xlabel(f"share of calls sent to {top.name}" + (f" ({top.model})" if top.model else ""))
-    axes.set_ylabel("mean quality")
-    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
-    axes.set_xlim(-0.02, 1.02)
-    axes.margins(y=0.08)
-    axes.grid(color="#e6e8eb", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#b8bdc5")
-    handles, labels = axes.get_legend_handles_labels()
-    axes.figure.legend(
-        handles, labels, loc="outside right upper", frameon=False, fontsize=8.5, title="method and its APGR"
-    )

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from learned_router.errors import InputError
 from learned_router.request import Message
-from learned_router.training.label import FourCells, four_cells, label, label_files, render_label_run
+from learned_router.training.label import FourCells, four_cells, label, label_files, render_label_run, summarize
 from learned_router.training.records import Label, Output, Record, Skipped, ToolCall, read_labels
 
 TIERS = {"small": "tiny", "frontier": "big"}
@@ -229,3 +229,33 @@ def test_the_rendering_shows_cells_skipped_records_warnings_and_rate() -> None:
         "reference:label",
     ):
         assert part in shown
+
+
+def test_the_rendering_fits_80_columns_with_every_task_and_count_whole() -> None:
+    records = [
+        *many(3),
+        record("x", says("no"), says("yes"), reference={"answer": "yes"}, task="function_calling_multi"),
+    ]
+    console = Console(width=80)
+    with console.capture() as capture:
+        render_label_run(label(records, TIERS), console)
+    shown = capture.get()
+    assert "function_calling_multi" in shown
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_summary_is_json_and_holds_what_the_rendering_shows_but_no_label() -> None:
+    run = label([*many(3), record("x", None, says("yes"))], TIERS)
+    found = json.loads(json.dumps(summarize(run)))
+    assert (found["read"], found["labels"], found["tiers"]) == (4, 3, TIERS)
+    assert found["skipped"]["missing_tier"]["count"] == 1
+    assert found["skipped"]["missing_tier"]["first"][0].startswith("record x: ")
+    cells = {"both": 0, "only_frontier": 3, "only_small": 0, "neither": 0, "labels": 3}
+    assert found["tasks"] == [{"task": "t", **cells}]
+    assert found["total"] == {"task": "all", **cells}
+    assert found["graders"] == {"reference:label": 3}
+    assert sum(found["sides"].values()) == 3
+    assert found["uncertain"] == 0.0
+    assert "training needs 50" in found["warnings"][0]
+    assert found["records_per_second"] == pytest.approx(found["read"] / found["seconds"])

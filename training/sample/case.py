@@ -27,6 +27,11 @@ class Domain(msgspec.Struct, frozen=True):
     statuses: tuple[str, ...]
     id_shape: str  # one format field, filled with a number of three or four digits
     tools: tuple[Tool, ...]
+    lister: str  # name of the tool that returns the rows
+
+    @property
+    def list_tool(self) -> Tool:
+        return next(tool for tool in self.tools if tool.name == self.lister)
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -58,7 +63,7 @@ class Case(msgspec.Struct, frozen=True):
 
 
 class Family(msgspec.Struct, frozen=True):
-    """Requests of one kind. ``levels``: how many levels of difficulty, 1 the easiest; ``shares``: how often each."""
+    """Requests of one kind. ``shares``: how often each level of difficulty is drawn, level 1, the easiest, first."""
 
     name: str
     step: str

@@ -13,15 +13,25 @@ from learned_router.request import Message
 from learned_router.training.records import Record
 
 MAX_TOKENS: Final = 64
+INSTRUCTION: Final = "Answer in the form of the examples."
 # Without worked examples the model answers in sentences, or repeats the request; with them it copies their form.
 CALL_EXAMPLES: Final = (
-    ("list all the servers", "ping(host): Ping a host\nlist_servers(): List servers", '{"name": "list_servers", "arguments": {}}'),
-    ('write a note: "Buy milk"', "add_note(text): Add a note\ndelete_note(id): Delete a note",
-     '{"name": "add_note", "arguments": {"text": "Buy milk"}}'),
-)  # fmt: skip
+    (
+        "list all the servers",
+        "ping(host): Ping a host\nlist_servers(): List servers",
+        '{"name": "list_servers", "arguments": {}}',
+    ),
+    (
+        'write a note: "Buy milk"',
+        "add_note(text): Add a note\ndelete_note(id): Delete a note",
+        '{"name": "add_note", "arguments": {"text": "Buy milk"}}',
+    ),
+)
 JSON_EXAMPLES: Final = (
     ("Text: The parcel went to Paris on Friday.\nWhich city is in the text?", '{"city": "Paris"}'),
     ('Result: [{"id": "X-12", "size": 40}]\nWhat is the size of X-12?', '{"size": 40}'),
+    ("First add_note, then ping.\nWrite the plan.", '{"steps": ["add_note", "ping"]}'),
+    ('Message: "The bike is broken."\nTopics: music, bike\nWhat is it about?', '{"topic": "bike"}'),
     ("Color: green. Name the color.", '{"color": "green"}'),
 )
 TEXT_EXAMPLES: Final = (("2 + 6 = ?", "8"), ("Which fruit is red?\nA. banana\nB. cherry\nAnswer with the letter.", "B"))
@@ -31,10 +41,11 @@ def small_body(record: Record, model: str) -> dict[str, Any]:
     """Chat-completions body for a small model without tool support; greedy, at most 64 tokens."""
     system = "\n".join(_text(message) for message in record.messages if message.role in ("system", "developer"))
     examples, request, schema = _task(record)
-    messages = [{"role": "system", "content": system}]
+    # fixed text first: the server keeps what it computed for a prefix, and the examples are most of the prompt
+    messages = [{"role": "system", "content": INSTRUCTION}]
     for question, answer in examples:
         messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    messages.append({"role": "user", "content": request})
+    messages.append({"role": "user", "content": f"{system}\n{request}"})
     body: dict[str, Any] = {"model": model, "messages": messages, "temperature": 0, "max_tokens": MAX_TOKENS}
     if schema is not None:
         format_name = {"name": "answer", "strict": True, "schema": schema}
@@ -60,7 +71,8 @@ def call_schema(tools: list[dict[str, Any]]) -> dict[str, Any]:
         function = tool["function"]
         arguments = {**function["parameters"], "additionalProperties": False}
         properties = {"name": {"const": function["name"]}, "arguments": arguments}
-        calls.append({"type": "object", "properties": properties, "required": ["name", "arguments"], "additionalProperties": False})  # fmt: skip
+        call = {"type": "object", "properties": properties, "required": ["name", "arguments"]}
+        calls.append({**call, "additionalProperties": False})
     return {"anyOf": calls}
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, Final
 
 from learned_router.training.sample.case import Case, Family, Scene, dialogue, json_format
 from learned_router.training.sample.values import CAPITALS, OPPOSITES, RARE_CAPITALS, WORDS
 
-PROJECTS = ("migration", "release", "move to the new office", "clean-up", "audit", "launch", "yearly review")
-CODE_NOUNS = ("price", "name", "total", "user", "order", "file", "score", "report", "color", "message")
-CODE_VERBS = ("get", "add", "print", "save", "load", "check", "update", "send", "format", "count")
-LETTERS = "ABCDE"
+PROJECTS: Final = ("migration", "release", "move to the new office", "clean-up", "audit", "launch", "yearly review")
+CODE_NOUNS: Final = ("price", "name", "total", "user", "order", "file", "score", "report", "color", "message")
+CODE_VERBS: Final = ("get", "add", "print", "save", "load", "check", "update", "send", "format", "count")
+LETTERS: Final = "ABCDE"
 
 
 def make_listed_plan(rng: random.Random, scene: Scene, level: int) -> Case:
@@ -21,7 +21,7 @@ def make_listed_plan(rng: random.Random, scene: Scene, level: int) -> Case:
     link = rng.choice((", then ", ", and after that ", ", next "))
     told = "First " + link.join(names)
     user = f"{told}.\n{rng.choice(('Write the plan.', 'List the steps in order.', 'Give the plan.'))}"
-    return _plan(scene, user, names, [[names[i], names[i + 1]] for i in range(level)])
+    return _plan(scene, user, names)
 
 
 def make_ordered_plan(rng: random.Random, scene: Scene, level: int) -> Case:
@@ -32,15 +32,15 @@ def make_ordered_plan(rng: random.Random, scene: Scene, level: int) -> Case:
             for pair in before]  # fmt: skip
     rng.shuffle(told)
     user = f"Plan the {rng.choice(PROJECTS)} for {scene.user}: " + "; ".join(told) + ". Give all steps in order."
-    return _plan(scene, user, names, before)
+    return _plan(scene, user, names)
 
 
-def _plan(scene: Scene, user: str, names: list[str], before: list[list[str]]) -> Case:
+def _plan(scene: Scene, user: str, names: list[str]) -> Case:
     steps = {"type": "array", "items": {"enum": sorted(names)}, "minItems": len(names), "maxItems": len(names)}
     return Case(
         dialogue(scene, user),
         {"json": {"steps": names}},
-        {"kind": "plan", "before": before},
+        {"kind": "plan"},
         response_format=json_format(steps=steps),
     )
 
@@ -64,9 +64,15 @@ def make_function_name(rng: random.Random, scene: Scene, level: int) -> Case:
     """The name of a function. Level 1: the only one; 2: the one of two that returns something else than a product."""
     nouns = rng.sample(CODE_NOUNS, 2)
     names = [f"{rng.choice(CODE_VERBS)}_{noun}" for noun in nouns]
-    bodies = [f"def {names[0]}(x):\n    return x + {rng.randint(2, 9)}", f"def {names[1]}(x):\n    return x * {rng.randint(2, 9)}"]
+    bodies = [
+        f"def {names[0]}(x):\n    return x + {rng.randint(2, 9)}",
+        f"def {names[1]}(x):\n    return x * {rng.randint(2, 9)}",
+    ]
     if level == 1:
-        code, ask = bodies[0], rng.choice(("What is the function called?", "Name the function.", "Which function is defined?"))
+        code, ask = (
+            bodies[0],
+            rng.choice(("What is the function called?", "Name the function.", "Which function is defined?")),
+        )
     else:
         code, ask = "\n".join(rng.sample(bodies, 2)), "Which function adds?"
     return Case(
@@ -88,7 +94,10 @@ def make_output(rng: random.Random, scene: Scene, level: int) -> Case:
     elif level == 3:
         code, value = f"a = {one * 7}\nb = {two * 6}\nprint(a + b)", str(one * 7 + two * 6)
     elif rng.random() < 0.5:
-        code, value = f"t = {one}\nfor i in range({two}):\n    t += i * {one}\nprint(t)", str(one + one * two * (two - 1) // 2)
+        code, value = (
+            f"t = {one}\nfor i in range({two}):\n    t += i * {one}\nprint(t)",
+            str(one + one * two * (two - 1) // 2),
+        )
     else:
         code, value = f'w = "{word}"\nprint(w[::-1][1:4])', word[-2:-5:-1]
     ask = rng.choice(("What does this print?", "What is the output?", "Which text does it print?"))
@@ -109,12 +118,16 @@ def make_report(rng: random.Random, scene: Scene, level: int) -> Case:
     if level == 2:
         lines += [f"{key} is fine" for key in rng.sample([key for key in keys if key != bad], 2)]
         rng.shuffle(lines)
-    user = "Report of the check: " + "; ".join(lines) + f".\n{rng.choice(('Which field is wrong?', 'Name the bad field.'))}"
+    user = (
+        "Report of the check: "
+        + "; ".join(lines)
+        + f".\n{rng.choice(('Which field is wrong?', 'Name the bad field.'))}"
+    )
     return Case(
         dialogue(scene, user),
         {"json": {"field": bad}},
         {"kind": "report"},
-        response_format=json_format(field="string"),
+        response_format=json_format(field={"enum": sorted(keys)}),
     )
 
 
@@ -154,7 +167,9 @@ def make_verdict(rng: random.Random, scene: Scene, level: int) -> Case:
     """Was the total stated right? Reply with the right total, so that a guess of yes or no earns nothing."""
     values = [rng.randint(11, 60 * level) for _ in range(level + 1)]
     stated = sum(values) + rng.choice((-10, -1, 1, 10))
-    user = f"{scene.domain.keys[4]}: {' + '.join(map(str, values))} = {stated}\nThe total is wrong. What is the right one?"
+    user = (
+        f"{scene.domain.keys[4]}: {' + '.join(map(str, values))} = {stated}\nThe total is wrong. What is the right one?"
+    )
     return Case(
         dialogue(scene, user),
         {"answer": str(sum(values))},
@@ -172,7 +187,7 @@ def make_accepted(rng: random.Random, scene: Scene, level: int) -> Case:
     return Case(
         dialogue(scene, user),
         {"json": {"verdict": verdicts[0]}},
-        {"kind": "accepted", "id": rows[0][key]},
+        {"kind": "accepted"},
         response_format=json_format(verdict={"enum": ["accepted", "rejected"]}),
     )
 
@@ -180,7 +195,9 @@ def make_accepted(rng: random.Random, scene: Scene, level: int) -> Case:
 def make_opposite(rng: random.Random, scene: Scene, level: int) -> Case:
     """The opposite of a common word."""
     word = rng.choice(list(OPPOSITES))
-    ask = rng.choice(('What is the opposite of "{}"?', 'Give the opposite of "{}".', 'Which word is the opposite of "{}"?'))
+    ask = rng.choice(
+        ('What is the opposite of "{}"?', 'Give the opposite of "{}".', 'Which word is the opposite of "{}"?')
+    )
     return Case(
         dialogue(scene, ask.format(word)),
         {"json": {"opposite": OPPOSITES[word]}},
@@ -203,19 +220,22 @@ def make_capital(rng: random.Random, scene: Scene, level: int) -> Case:
 
 
 def make_word(rng: random.Random, scene: Scene, level: int) -> Case:
-    """Copy a word (1), the letters of a word backwards (2), or three to five words in alphabetical order (3)."""
+    """Name a word that is given (1), write one backwards (2), or sort three to five words by alphabet (3)."""
     words = rng.sample(WORDS, rng.randint(3, 5))
+    key = "text"
     if level == 1:
-        user, value = rng.choice(('Repeat the word "{}".', 'Write the word "{}".', 'Say "{}".')).format(words[0]), words[0]
+        key = rng.choice(("word", "color", "code", "label", "animal", "topic"))
+        frames = ("{0}: {1}. Name the {2}.", "{0}: {1}. Which {2} is it?", "The {2} is {1}. Name the {2}.")
+        user, value = rng.choice(frames).format(key.capitalize(), words[0], key), words[0]
     elif level == 2:
         user, value = f'Write the word "{words[0]}" backwards.', words[0][::-1]
     else:
         user, value = f"Sort by alphabet: {', '.join(words)}", ", ".join(sorted(words))
     return Case(
         dialogue(scene, user),
-        {"json": {"text": value}},
+        {"json": {key: value}},
         {"kind": "word"},
-        response_format=json_format(text="string"),
+        response_format=json_format(**{key: "string"}),
     )
 
 
@@ -241,20 +261,20 @@ def make_choice(rng: random.Random, scene: Scene, level: int) -> Case:
     return Case(dialogue(scene, user), reference, {"kind": "choice"})
 
 
-FAMILIES = (
-    Family("listed_plan", "plan", make_listed_plan, (2.0, 1.0, 1.0)),
-    Family("ordered_plan", "plan", make_ordered_plan, (1.0, 1.0, 1.0)),
-    Family("next_step", "plan", make_next_step, (1.5, 0.5, 0.5)),
+FAMILIES: Final = (
+    Family("listed_plan", "plan", make_listed_plan, (3.0, 1.5, 1.0)),
+    Family("ordered_plan", "plan", make_ordered_plan, (0.7, 0.7, 0.7)),
+    Family("next_step", "plan", make_next_step, (1.0, 0.5, 0.5)),
     Family("function_name", "code", make_function_name, (2.0, 1.0)),
     Family("output", "code", make_output, (1.5, 1.5, 1.0, 1.0)),
     Family("report", "validate", make_report, (2.0, 1.0)),
-    Family("missing", "validate", make_missing, (1.0, 1.0)),
+    Family("missing", "validate", make_missing, (0.5, 0.5)),
     Family("limit", "validate", make_limit, (0.5, 0.5)),
     Family("verdict", "validate", make_verdict, (0.5, 0.5)),
     Family("accepted", "validate", make_accepted, (2.0, 1.0)),
-    Family("opposite", "other", make_opposite, (1.0,)),
+    Family("opposite", "other", make_opposite, (2.0,)),
     Family("capital", "other", make_capital, (2.0, 1.0)),
-    Family("word", "other", make_word, (2.0, 1.0, 1.0)),
-    Family("arithmetic", "other", make_arithmetic, (1.0, 1.0)),
+    Family("word", "other", make_word, (2.5, 1.0, 0.5)),
+    Family("arithmetic", "other", make_arithmetic, (0.5, 0.5)),
     Family("choice", "respond", make_choice, (0.5, 0.5)),
 )

