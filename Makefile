@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CORPORA ?= ../shared/corpora
+MIXTRAL := Mixtral-8x7B-Instruct-v0.1
+GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint bench-speed sample shipped results readme clean
+.PHONY: demo test lint sample shipped results readme clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -32,6 +35,51 @@ $(VENV)/.dev: $(VENV)/.train
 
 sample: $(VENV)/.dev ## make the embedded sample again, from a real small model
 	$(BIN)/python -m learned_router.training.sample --out data
+
+# Labels of the shipped artifact: our own sample, and the public logs whose licences allow it
+SHIPPED := runs/shipped
+LABEL := $(BIN)/learned-router label
+SHIPPED_NOTE := "A first try-out router, for 8B-class small models beside a frontier model: it was trained on public logs of several pairs (listed below) and, for agent steps, on our own sample, whose small tier is a far smaller model (SmolLM2-135M). It makes no promise for your models: **train on your own pair**."
+SHIPPED_LABELS := sample mmlu_pro zeroeval routellm_mmlu routellm_gsm8k routellm_mtbench arena_bench tau2_airline
+
+shipped: $(VENV)/.train ## train exported/small-frontier again, from the corpora
+	$(LABEL) data/sample.jsonl.gz --tier small=SmolLM2-135M-Instruct --tier frontier=reference --out $(SHIPPED)/sample.jsonl.gz
+	$(LABEL) $(CORPORA)/mmlu_pro.jsonl.gz --tier small=Meta-Llama-3.1-8B-Instruct --tier frontier=gpt-4o-2024-05-13 --out $(SHIPPED)/mmlu_pro.jsonl.gz
+	$(LABEL) $(CORPORA)/zeroeval.jsonl.gz --tier small=Meta-Llama-3.1-8B-Instruct --tier frontier=claude-3-5-sonnet-20241022 --out $(SHIPPED)/zeroeval.jsonl.gz
+	$(LABEL) $(CORPORA)/routellm_gsm8k.jsonl.gz --tier small=$(MIXTRAL) --tier frontier=$(GPT4) --out $(SHIPPED)/routellm_gsm8k.jsonl.gz
+	$(LABEL) $(CORPORA)/routellm_mmlu.jsonl.gz --labels gold --tier small=$(MIXTRAL) --tier frontier=$(GPT4) --out $(SHIPPED)/routellm_mmlu.jsonl.gz
+	$(LABEL) $(CORPORA)/routellm_mtbench.jsonl.gz --labels gold --tier small=$(MIXTRAL) --tier frontier=$(GPT4) --out $(SHIPPED)/routellm_mtbench.jsonl.gz
+	$(LABEL) $(CORPORA)/arena_bench.jsonl.gz --labels gold --tier small=Starling-LM-7B-alpha --tier frontier=$(GPT4) --out $(SHIPPED)/arena_bench.jsonl.gz
+	$(LABEL) $(CORPORA)/tau2_airline.jsonl.gz --labels gold --tier small=qwen2.5-7b --tier frontier=claude-sonnet-4-5 --out $(SHIPPED)/tau2_airline.jsonl.gz
+	$(BIN)/learned-router train $(SHIPPED_LABELS:%=$(SHIPPED)/%.jsonl.gz) --out exported/small-frontier \
+		--model 'small=8B-class' --model 'frontier=frontier-class' --reference $(SHIPPED)/sample.jsonl.gz \
+		--cache $(SHIPPED)/cache --note $(SHIPPED_NOTE)
+
+# Every figure of the README: a router for each pair of real logs, and the benchmarks
+RESULTS := tests/benchmarks/results
+BENCH := $(BIN)/python tests/benchmarks
+XLAM := xLAM-1b-fc-r
+SONNET := claude-3-5-sonnet-20240620
+
+results: $(VENV)/.dev ## measure everything the README shows; takes about an hour
+	$(BIN)/learned-router demo
+	$(BIN)/learned-router evaluate runs/demo/router runs/demo/labels.jsonl.gz --cache runs/cache \
+		--json $(RESULTS)/sample.json --png docs/quality-cost.png
+	$(MAKE) corpora-bfcl SMALL=$(XLAM) TOP=$(SONNET)
+	$(MAKE) corpora-mmlu_pro SMALL=Meta-Llama-3.1-8B-Instruct TOP=gpt-4o-2024-05-13
+	$(MAKE) corpora-zeroeval SMALL=Meta-Llama-3.1-8B-Instruct TOP=claude-3-5-sonnet-20241022
+	$(MAKE) corpora-routellm_gsm8k SMALL=$(MIXTRAL) TOP=$(GPT4)
+	$(BENCH)/grader_agreement.py --json $(RESULTS)/graders.json
+	$(BENCH)/training_peak.py runs/demo/labels.jsonl.gz --out $(RESULTS)/training.json
+	$(BENCH)/speed.py --out $(RESULTS)/speed.json
+
+corpora-%: $(VENV)/.dev
+	$(LABEL) $(CORPORA)/$*.jsonl.gz --tier small=$(SMALL) --tier frontier=$(TOP) --out runs/$*/labels.jsonl.gz
+	$(BIN)/learned-router train runs/$*/labels.jsonl.gz --out runs/$*/router --no-baselines
+	$(BIN)/learned-router evaluate runs/$*/router runs/$*/labels.jsonl.gz --cache runs/cache --json $(RESULTS)/corpora-$*.json
+
+readme: $(VENV)/.dev ## fill the README's figures from the results
+	$(BENCH)/pages.py
 
 clean:
 	rm -rf build dist runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -82,6 +82,9 @@ def train(
     delta: Annotated[
         float, typer.Option(help="Allowed probability that a promise fails; kept for the certificate.")
     ] = 0.05,
+    model: Annotated[
+        list[str] | None, typer.Option(help="NAME=MODEL: what decisions call a tier's model; else as in the labels.")
+    ] = None,
     context: Annotated[list[str] | None, typer.Option(help="NAME=TOKENS: context window of a tier.")] = None,
     lacks: Annotated[list[str] | None, typer.Option(help="NAME=tools,vision,json: what a tier cannot do.")] = None,
     reference: Annotated[
@@ -108,7 +111,12 @@ def train(
         chosen,
         seed=seed,
         delta=delta,
-        tiers=_tiers(label_set, _pairs(context or [], "--context"), _pairs(lacks or [], "--lacks")),
+        tiers=_tiers(
+            label_set,
+            _pairs(model or [], "--model"),
+            _pairs(context or [], "--context"),
+            _pairs(lacks or [], "--lacks"),
+        ),
         references=labels_room.load_labels([reference]).labels if reference else None,
         note=note,
         baselines=baselines,
@@ -308,8 +316,8 @@ def _pairs(options: list[str], name: str) -> dict[str, str]:
     return pairs
 
 
-def _tiers(labels: Any, context: dict[str, str], lacks: dict[str, str]) -> list[Tier]:
-    for name in (*context, *lacks):
+def _tiers(labels: Any, models: dict[str, str], context: dict[str, str], lacks: dict[str, str]) -> list[Tier]:
+    for name in (*models, *context, *lacks):
         if name not in labels.tiers:
             raise InputError(f"tier {name!r} is not in the labels; they have {', '.join(labels.tiers)}")
     for name, value in context.items():
@@ -322,7 +330,7 @@ def _tiers(labels: Any, context: dict[str, str], lacks: dict[str, str]) -> list[
     return [
         Tier(
             name=tier,
-            model=labels.models[tier],
+            model=models.get(tier, labels.models[tier]),
             context_tokens=int(context[tier]) if tier in context else None,
             lacks=tuple(lacks[tier].split(",")) if tier in lacks else (),
         )

@@ -94,7 +94,7 @@ class Router:
         return self._decide([parse_request(request, tools=tools, step=step)], mode)[0]
 
     def route_batch(self, requests: Sequence[Any], *, mode: str | None = None) -> list[Decision]:
-        """Decide many requests in one go, in order; the same decisions as one by one, up to float rounding.
+        """Decide many requests in one go, in order; the very decisions that ``route`` takes one by one.
 
         Raises InputError naming the request and the field when one of them is none.
         """

@@ -247,6 +247,7 @@ def _label_record(record: Record, tiers: Mapping[str, str], method: Method, skip
         task=record.task,
         category=record.category,
         source=record.source,
+        licence=record.licence,
         # without its score: what learns from labels must not see gold
         outputs={tier: msgspec.structs.replace(outputs[tier], score=None) for tier in list(tiers)[:-1]},
     )

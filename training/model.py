@@ -79,6 +79,9 @@ class RouterNet(nn.Module):
         self.feature_mean.copy_(torch.from_numpy(features.mean(axis=0)))
         self.feature_scale.copy_(torch.from_numpy(np.maximum(features.std(axis=0), 1e-2)))
 
+    def head_parts(self) -> tuple[nn.Module, ...]:
+        return self.features, self.hidden, self.quality, self.step
+
     def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Mean of the token vectors, of length 1: (batch, width)."""
         tokens = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
@@ -101,14 +104,16 @@ class RouterNet(nn.Module):
         weight: torch.Tensor | None = None,
         step: torch.Tensor | None = None,
     ) -> dict[str, Any]:
-        embedding = self.embed(input_ids, attention_mask)
-        quality_logits, step_logits = self.heads(embedding, features)
+        # the heads stay in float32 where the encoder trains in bfloat16: their sums are small, and losses rest on them
+        embedding = self.embed(input_ids, attention_mask).float()
+        with torch.autocast(embedding.device.type, enabled=False):
+            quality_logits, step_logits = self.heads(embedding, features)
         result = {"quality": quality_logits, "step": step_logits, "embedding": embedding}
         if quality is not None and weight is not None and step is not None:
-            result = {"loss": self._loss(quality_logits, step_logits, quality, weight, step), **result}
+            result = {"loss": self.loss(quality_logits, step_logits, quality, weight, step), **result}
         return result
 
-    def _loss(
+    def loss(
         self,
         quality_logits: torch.Tensor,
         step_logits: torch.Tensor,
@@ -195,12 +200,14 @@ def parameter_groups(model: RouterNet, knobs: FitKnobs) -> list[dict[str, Any]]:
     """Optimiser groups: the heads at their own rate, layer l of L at learning_rate * layer_decay ** (L - 1 - l)."""
     layers = model.encoder.encoder.layer
     groups = [
-        (layer, knobs.learning_rate * knobs.layer_decay ** (len(layers) - 1 - i)) for i, layer in enumerate(layers)
+        (layer, knobs.learning_rate * knobs.layer_decay ** (len(layers) - 1 - i), knobs.weight_decay)
+        for i, layer in enumerate(layers)
     ]
-    groups.append((model.encoder.embeddings, knobs.learning_rate * knobs.layer_decay ** len(layers)))
-    groups += [(part, knobs.head_learning_rate) for part in (model.features, model.hidden, model.quality, model.step)]
+    lowest = knobs.learning_rate * knobs.layer_decay ** len(layers)
+    groups.append((model.encoder.embeddings, lowest, knobs.weight_decay))
+    groups += [(part, knobs.head_learning_rate, knobs.head_weight_decay) for part in model.head_parts()]
     return [
-        {"params": parameters, "lr": rate, "weight_decay": knobs.weight_decay}
-        for part, rate in groups
+        {"params": parameters, "lr": rate, "weight_decay": decay}
+        for part, rate, decay in groups
         if (parameters := [p for p in part.parameters() if p.requires_grad])
     ]

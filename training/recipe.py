@@ -27,20 +27,27 @@ class EncoderKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class FitKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Of the optimisation. Rates are per step; ``step_dropout`` and the weights of the losses are shares and factors."""
+    """Of the optimisation. Rates are per step; the weights of the losses are factors.
 
-    epochs: int = 4
+    head_steps: steps of the heads alone, on the encoder as pretrained, before everything learns together.
+    step_dropout, bare_share: shares of rows shown without their step, and as their last message alone.
+    """
+
+    epochs: int = 3
     batch_size: int = 32
-    learning_rate: float = 1e-4
-    head_learning_rate: float = 1e-3
+    learning_rate: float = 7e-5
+    head_learning_rate: float = 3e-4
     layer_decay: float = 0.9
+    head_steps: int = 200
+    head_weight_decay: float = 0.1
     weight_decay: float = 0.01
     warmup_share: float = 0.1
-    dropout: float = 0.1
+    dropout: float = 0.5
     hidden: int = 128
     regret_weight: float = 2.0
     step_weight: float = 0.2
     step_dropout: float = 0.3
+    bare_share: float = 0.15
 
 
 class CalibrateKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -18,6 +18,7 @@ from learned_router.training.sample.values import PEOPLE
 
 SOURCE: Final = "learned-router-sample"
 FAMILIES: Final = (*calls.FAMILIES, *reading.FAMILIES, *reasoning.FAMILIES)
+LICENCE: Final = "Apache-2.0 (prompts, references and outputs made for this project)"
 REQUESTS_PER_SESSION: Final = 6
 FIRST_DAY: Final = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 # House rules say nothing of the task; they make prompts longer or shorter without making them harder or easier.
@@ -89,6 +90,7 @@ def _to_record(case: Case, family: Family, level: int) -> Record:
         task=family.name,
         category=f"{family.name}-{level}",
         source=SOURCE,
+        licence=LICENCE,
         reference=case.reference,
         metadata={"level": level, "check": case.check},
     )
