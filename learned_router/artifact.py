@@ -75,8 +75,8 @@ def read_artifact(path: Path) -> Artifact:
             raise ArtifactError(f"{path / CONFIG}: 'files' has no hash of {name}; export the artifact again")
     graph = b""
     for name, expected in config.files.items():
-        if name != os.path.basename(name) or name in ("", ".", ".."):
-            raise ArtifactError(f"{path / CONFIG}: file name {name!r} points outside the folder; refused")
+        if name != os.path.basename(name) or name in ("", ".", "..") or "\0" in name:
+            raise ArtifactError(f"{path / CONFIG}: file name {name!r} points outside the folder; export it again")
         content = _read(path / name)
         found = hashlib.sha256(content).hexdigest()
         if found != expected:
@@ -99,7 +99,7 @@ def parse_config(raw: bytes, place: Path) -> Config:
                 "Upgrade it: pip install -U learned-router"
             )
         config = msgspec.json.decode(raw, type=Config)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError(f"{place}: {error}; the file is damaged or not an artifact's. Export it again") from None
     if config.features != FEATURES:
         raise ArtifactError(
@@ -107,10 +107,27 @@ def parse_config(raw: bytes, place: Path) -> Config:
             "export the artifact again with this version"
         )
     if len(config.tiers) < 2:
-        raise ArtifactError(f"{place}: {len(config.tiers)} tier; a router needs at least two")
-    if config.default_mode not in config.modes:
-        raise ArtifactError(f"{place}: default mode {config.default_mode!r} is not among {', '.join(config.modes)}")
+        raise ArtifactError(
+            f"{place}: {len(config.tiers)} tier; a router needs at least two. Export the artifact again"
+        )
+    problem = _find_contradiction(config)
+    if problem:
+        raise ArtifactError(f"{place}: {problem}; the file was edited or damaged. Export the artifact again")
     return config
+
+
+def _find_contradiction(config: Config) -> str | None:
+    names = [tier.name for tier in config.tiers]
+    if len(set(names)) < len(names):
+        return f"two tiers have the same name ({', '.join(names)})"
+    unsure = [name for name in names[:-1] if name not in config.confidence]
+    if unsure:
+        return f"confidence has no weights for {', '.join(unsure)}"
+    if config.default_mode not in config.modes:
+        return f"default mode {config.default_mode!r} is not among {', '.join(config.modes)}"
+    if config.ood_threshold <= 0.0:
+        return f"ood_threshold is {config.ood_threshold}; it must be above 0"
+    return None
 
 
 class _Versioned(msgspec.Struct):
@@ -120,12 +137,16 @@ class _Versioned(msgspec.Struct):
 def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
-            raise ArtifactError(f"{path}: larger than {LARGEST_FILE_BYTES} bytes; not an artifact's file")
+            raise ArtifactError(
+                f"{path}: larger than {LARGEST_FILE_BYTES} bytes; not an artifact's file. Export the artifact again"
+            )
         return path.read_bytes()
     except FileNotFoundError:
         raise ArtifactError(f"{path}: missing; the artifact is incomplete. Restore it or export it again") from None
     except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from None
+        raise ArtifactError(
+            f"{path}: cannot be read ({error.strerror}). Restore the artifact or export it again"
+        ) from None
 
 
 def shipped_artifact(name: str = "small-frontier") -> Path:

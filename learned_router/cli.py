@@ -5,6 +5,8 @@ Commands that train or measure load the pipeline only when they are called, so t
 
 from __future__ import annotations
 
+import io
+import json as stdlib_json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -30,6 +32,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+INTERRUPTED = 130  # what a shell reports of a command that Ctrl-C ended; typer returns it
 _output = Console()
 _errors = Console(stderr=True, highlight=False)
 
@@ -38,7 +41,10 @@ ModeOption = Annotated[str | None, typer.Option("--mode", help="Operating point:
 LogFiles = Annotated[list[Path], typer.Argument(help="Paired logs, .jsonl or .jsonl.gz.", metavar="PAIRS...")]
 LabelFiles = Annotated[list[Path], typer.Argument(help="Labels made by 'learned-router label'.", metavar="LABELS...")]
 ArtifactFolder = Annotated[Path, typer.Argument(help="Artifact folder.", metavar="DIR")]
-SeedOption = Annotated[int, typer.Option(help="Seed of everything random; the same seed gives the same result.")]
+SeedOption = Annotated[
+    int,
+    typer.Option(min=0, max=2**32 - 1, help="Seed of everything random; the same seed gives the same result."),
+]
 CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps embeddings between runs.")]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 
@@ -56,7 +62,7 @@ def _root(
 def label(
     pairs: LogFiles,
     tier: Annotated[list[str], typer.Option(help="NAME=MODEL, cheapest tier first; at least two.")],
-    out: Annotated[Path, typer.Option(help="File to write, .jsonl or .jsonl.gz.")],
+    out: Annotated[Path, typer.Option(dir_okay=False, help="File to write, .jsonl or .jsonl.gz.")],
     labels: Annotated[str, typer.Option(help="auto: grade the outputs; gold: take the log's own 'score'.")] = "auto",
     seed: SeedOption = 0,
     json: JsonFlag = False,
@@ -101,6 +107,9 @@ def train(
     """Train, calibrate and export a router: labels in, artifact out. Interrupted, the same command goes on."""
     if not 0.0 < delta < 1.0:
         raise InputError(f"--delta is {delta}; it must lie in (0, 1)")
+    out = out if out.name else out.resolve()  # '.' has no name, and the artifact takes its folder's
+    _check_text("--out", out.name)
+    _check_text("--note", note)
     pipeline, labels_room = _training("pipeline"), _training("labels")
     chosen = _with_targets(_training("recipe").load_recipe(recipe), target or [])
     label_set = labels_room.load_labels(labels)
@@ -135,9 +144,9 @@ def train(
 def evaluate(
     router: ArtifactFolder,
     labels: LabelFiles,
-    json: Annotated[Path | None, typer.Option(help="Write the evaluation as JSON.")] = None,
-    png: Annotated[Path | None, typer.Option(help="Write the quality-cost curve as a picture.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with tables and curve.")] = None,
+    json: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the evaluation as JSON.")] = None,
+    png: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the quality-cost curve as a picture.")] = None,
+    html: Annotated[Path | None, typer.Option(dir_okay=False, help="Write a page with tables and curve.")] = None,
     split: Annotated[str, typer.Option(help="Split to measure on.")] = "test",
     baselines: Annotated[bool, typer.Option(help="Also fit and measure the baselines.")] = True,
     cache: CacheOption = None,
@@ -171,34 +180,43 @@ def route(
     json: JsonFlag = False,
 ) -> None:
     """Decide one prompt, or a request a line from stdin: a JSON string, or an object with 'messages' or 'prompt'."""
-    loaded = Router.load(router)
+    loaded = Router.load(router, mode=mode)
     if prompt is not None:
-        decision = loaded.route(prompt, step=step, mode=mode)
+        decision = loaded.route(prompt, step=step)
         if json:
             _print_json(decision)
         else:
             _show_decision(decision)
         return
-    if sys.stdin.isatty():
+    if sys.stdin is None or sys.stdin.isatty():  # None: the caller closed it
         raise InputError("no prompt given and nothing on stdin; give a prompt, or pipe JSON lines in")
     failed = False
     for number, line in enumerate(sys.stdin.buffer, start=1):
         if line.strip():
-            failed |= not _route_line(loaded, line, number, step, mode)
+            failed |= not _route_line(loaded, line, number, step)
     if failed:
         raise typer.Exit(1)
 
 
-def _route_line(router: Router, line: bytes, number: int, step: str | None, mode: str | None) -> bool:
+def _route_line(router: Router, line: bytes, number: int, step: str | None) -> bool:
     """Print the decision on one line of stdin, or what is wrong with it; a bad line does not stop the good ones."""
     try:
-        request = msgspec.json.decode(line.decode("utf-8", "replace"))
-        decision = msgspec.to_builtins(router.route(request, step=step, mode=mode))
+        # the standard library's reader and writer: msgspec's refuse the lone surrogates that logs of models hold
+        request = stdlib_json.loads(line.decode("utf-8", "replace").removeprefix("\ufeff"))
+    except (ValueError, RecursionError) as error:
+        found = getattr(error, "msg", error)
+        _print_json({"line": number, "error": f"stdin:{number}: not JSON ({found}); give a string or an object a line"})
+        return False
+    try:
+        decision = msgspec.to_builtins(router.route(request, step=step))
         name = request.get("id") if isinstance(request, dict) else None
-        _print_json({"id": name, **decision} if name is not None else decision)
-    except (InputError, msgspec.DecodeError, RecursionError) as error:
+        named = {"id": name, **decision} if name is not None else decision
+        answer = stdlib_json.dumps(named, separators=(",", ":"), allow_nan=False)
+    except (InputError, ValueError, RecursionError) as error:
         _print_json({"line": number, "error": f"stdin:{number}: {error}"})
         return False
+    sys.stdout.write(answer + "\n")
+    sys.stdout.flush()
     return True
 
 
@@ -261,19 +279,26 @@ def demo(
 
 def main() -> NoReturn:
     """Entry point: every expected error becomes one line on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that is not UTF-8 shows escapes rather than fail
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)  # what a command exits with comes back as a number, not as an exception
     except typer.Exit as exit_:
         sys.exit(exit_.exit_code)
-    except typer.Abort:
-        _fail("interrupted", 130)
-    except KeyboardInterrupt:
-        _fail("interrupted; run the same command again to go on", 130)
+    except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except SystemExit:  # only so does typer leave when whoever read its output has gone
+        sys.exit(0)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
     except LearnedRouterError as error:
         _fail(str(error), 2)
+    except ModuleNotFoundError as error:  # parts of the pipeline load some libraries only when they need them
+        if error.name is None or error.name.startswith("learned_router"):
+            raise
+        _fail(str(_missing(error)), 2)
     except OSError as error:
         _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
     except Exception as error:
@@ -282,7 +307,9 @@ def main() -> NoReturn:
             raise
         show()
         sys.exit(getattr(error, "exit_code", 2))
-    sys.exit(0)
+    if code == INTERRUPTED:
+        _fail("interrupted; a training goes on from where it was when the same command is run again", INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -298,15 +325,18 @@ def _training(room: str) -> Any:
     try:
         return importlib.import_module(f"learned_router.training.{room}")
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"this command needs the package {error.name!r}: pip install 'learned-router[train]'"
-        ) from None
+        raise _missing(error) from None
+
+
+def _missing(error: ModuleNotFoundError) -> MissingExtraError:
+    return MissingExtraError(f"this command needs the package {error.name!r}: pip install 'learned-router[train]'")
 
 
 def _pairs(options: list[str], name: str) -> dict[str, str]:
     """``NAME=VALUE`` options as a mapping, in order. Raises InputError on anything else, or a name given twice."""
     pairs: dict[str, str] = {}
     for option in options:
+        _check_text(name, option)
         key, separator, value = option.partition("=")
         if not separator or not key or not value:
             raise InputError(f"{name} {option!r}: write NAME=VALUE, as in small=Llama-3.1-8B-Instruct")
@@ -316,12 +346,20 @@ def _pairs(options: list[str], name: str) -> dict[str, str]:
     return pairs
 
 
+def _check_text(name: str, value: str) -> None:
+    """Raises InputError on bytes that are no UTF-8: an artifact's JSON could not hold them, found out after training."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{name} {value!r}: not UTF-8; write it with characters that are") from None
+
+
 def _tiers(labels: Any, models: dict[str, str], context: dict[str, str], lacks: dict[str, str]) -> list[Tier]:
     for name in (*models, *context, *lacks):
         if name not in labels.tiers:
             raise InputError(f"tier {name!r} is not in the labels; they have {', '.join(labels.tiers)}")
     for name, value in context.items():
-        if not value.isdigit() or int(value) == 0:
+        if not value.isdecimal() or len(value) > 12 or int(value) == 0:
             raise InputError(f"--context {name}={value}: give a number of tokens, as in {name}=8192")
     known = {"tools", "vision", "json"}
     for name, value in lacks.items():
@@ -372,8 +410,8 @@ def _show_decision(decision: Decision) -> None:
 
 
 def _print_json(value: Any) -> None:
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
-    sys.stdout.flush()
+    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")  # JSON is UTF-8, whatever the terminal speaks
+    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import onnxruntime as ort
 from tokenizers import Tokenizer
 
 from learned_router.errors import ArtifactError
-from learned_router.view import View, ViewSpec
+from learned_router.view import FEATURES, KIND_TOKENS, View, ViewSpec
 
 INPUTS = ("input_ids", "attention_mask", "features")
 OUTPUTS = ("quality", "step", "ood")
@@ -34,7 +34,7 @@ class Packer:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self._tokenizer = tokenizer
-        self._budgets = (8, spec.tools_tokens, spec.system_tokens, spec.previous_tokens)
+        self._budgets = (KIND_TOKENS, spec.tools_tokens, spec.system_tokens, spec.previous_tokens)
         self._spec = spec
         self._start = self._special("[CLS]", "<s>")
         self._separator = self._special("[SEP]", "</s>")
@@ -94,7 +94,10 @@ class Packer:
 
 
 class Encoder:
-    """One loaded graph. Thread-safe: an onnxruntime session may be run from several threads at once."""
+    """One loaded graph. Thread-safe: an onnxruntime session may be run from several threads at once.
+
+    tiers, steps: how many of each the graph's outputs hold.
+    """
 
     def __init__(self, graph: bytes, packer: Packer, *, threads: int = 1) -> None:
         """graph: the bytes of ``model.onnx``. Raises ArtifactError when it is no graph of the design's contract."""
@@ -110,8 +113,26 @@ class Encoder:
             ) from None
         found = tuple(i.name for i in self._session.get_inputs()), tuple(o.name for o in self._session.get_outputs())
         if (set(found[0]), set(found[1])) != (set(INPUTS), set(OUTPUTS)):
-            raise ArtifactError(f"model.onnx has inputs and outputs {found}; it must have {INPUTS} and {OUTPUTS}")
+            raise ArtifactError(
+                f"model.onnx has inputs and outputs {found}; it must have {INPUTS} and {OUTPUTS}; "
+                "export the artifact again"
+            )
         self.packer = packer
+        self.tiers, self.steps = self._try()
+
+    def _try(self) -> tuple[int, int]:
+        """Tiers and steps of an empty view's prediction, so that a graph that cannot run is refused before it must."""
+        view = View(("", "", "", "", ""), (0.0,) * len(FEATURES), False)
+        try:
+            found = self.predict([view])[0]
+            (_, tiers), (_, steps), (_,) = (output.shape for output in found)
+        except Exception as error:  # onnxruntime again; or outputs of other ranks
+            raise ArtifactError(
+                f"model.onnx cannot decide a request ({_first_line(error)}); export the artifact again"
+            ) from None
+        if not all(np.isfinite(output).all() for output in found):
+            raise ArtifactError("model.onnx predicts numbers that are not finite; export the artifact again")
+        return tiers, steps
 
     def predict(self, views: Sequence[View]) -> tuple[Prediction, list[bool]]:
         """Predictions for any number of views, in order, and whether each view was cut."""

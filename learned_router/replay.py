@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from learned_router.errors import ArtifactError
+from learned_router.errors import ArtifactError, InputError
 from learned_router.router import Router
 
 # int8 arithmetic differs between processors by about this much; tiers are compared exactly, away from thresholds
@@ -31,7 +31,7 @@ def read_references(router: Router) -> list[Reference]:
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             references.append(msgspec.json.decode(line, type=Reference))
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ArtifactError(f"{path}:{number}: {error}; export the artifact again") from None
     return references
 
@@ -43,9 +43,18 @@ def replay(router: Router) -> list[str]:
     """
     problems = []
     for number, expected in enumerate(read_references(router), start=1):
-        decision = router.route(expected.request, mode=expected.mode)
-        off = max(abs(decision.quality[tier] - quality) for tier, quality in expected.quality.items())
         place = f"reference.jsonl:{number} ({expected.mode})"
+        try:
+            decision = router.route(expected.request, mode=expected.mode)
+        except InputError as error:
+            problems.append(f"{place}: cannot be decided: {error}")
+            continue
+        if expected.quality.keys() != decision.quality.keys():
+            problems.append(
+                f"{place}: recorded for the tiers {', '.join(expected.quality)}; found {', '.join(router.tiers)}"
+            )
+            continue
+        off = max(abs(decision.quality[tier] - quality) for tier, quality in expected.quality.items())
         if off > QUALITY_TOLERANCE:
             problems.append(f"{place}: quality differs by {off:.4f}; allowed is {QUALITY_TOLERANCE}")
         elif (decision.tier, decision.reason) != (expected.tier, expected.reason) and expected.margin > 2 * off:

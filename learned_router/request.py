@@ -66,16 +66,22 @@ def parse_request(
         parsed = msgspec.structs.replace(parsed, tools=_parse_tools(tools))
     if step is not None:
         parsed = msgspec.structs.replace(parsed, step=step)
+    if not parsed.messages:
+        raise InputError("messages is empty; it must hold at least one message")
     if parsed.step is not None and parsed.step not in STEPS:
-        raise InputError(f"step is {parsed.step!r}; it must be one of {', '.join(STEPS)}, or absent")
+        found = repr(parsed.step[:40]) if isinstance(parsed.step, str) else _kind(parsed.step)
+        raise InputError(f"step is {found}; it must be one of {', '.join(STEPS)}, or absent")
     return parsed
 
 
 def _parse_mapping(request: Mapping[Any, Any]) -> Request:
     messages = request.get("messages")
-    if messages is None and isinstance(request.get("prompt"), str):
-        messages = [{"role": "user", "content": request["prompt"]}]
-    if not isinstance(messages, list | tuple) or not messages:
+    if messages is None and "prompt" in request:
+        prompt = request["prompt"]
+        if not isinstance(prompt, str):
+            raise InputError(f"prompt is {_kind(prompt)}; it must be text")
+        messages = [{"role": "user", "content": prompt}]
+    if not isinstance(messages, list | tuple):
         raise InputError(f"messages is {_kind(messages)}; it must be a list of at least one message")
     response_format = request.get("response_format")
     if response_format is not None and not isinstance(response_format, Mapping):
@@ -125,6 +131,12 @@ def _kind(value: Any) -> str:
     return "absent" if value is None else f"of type {type(value).__name__}"
 
 
+def text_of(mapping: Mapping[Any, Any], key: str) -> str:
+    """The text under a key, "" when something else stands there: ``str()`` of anything may be huge, or fail."""
+    value = mapping.get(key)
+    return value if isinstance(value, str) else ""
+
+
 def message_text(message: Message) -> str:
     """The text of a message; text parts are joined by new lines, a part without text stands as its type in brackets."""
     content = message.content
@@ -138,14 +150,19 @@ def message_text(message: Message) -> str:
             texts.append(part)
         elif isinstance(part, Mapping):
             text = part.get("text")
-            texts.append(text if isinstance(text, str) else f"[{part.get('type', 'part')}]")
+            texts.append(text if isinstance(text, str) else f"[{text_of(part, 'type') or 'part'}]")
     return "\n".join(texts)
+
+
+def wants_json(request: Request) -> bool:
+    """Whether the answer must be JSON; ``{"type": "text"}`` asks for what comes anyway."""
+    return request.response_format is not None and text_of(request.response_format, "type").startswith("json")
 
 
 def needs_vision(request: Request) -> bool:
     """Whether any message carries an image part."""
     return any(
-        isinstance(part, Mapping) and "image" in str(part.get("type", ""))
+        isinstance(part, Mapping) and "image" in text_of(part, "type")
         for message in request.messages
         if isinstance(message.content, list)
         for part in message.content

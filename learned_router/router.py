@@ -11,9 +11,9 @@ import msgspec
 
 from learned_router.artifact import Artifact, Config, read_artifact, shipped_artifact
 from learned_router.encoder import Encoder, Packer, Prediction
-from learned_router.errors import InputError
+from learned_router.errors import ArtifactError, InputError
 from learned_router.policy import Choice, Mode, Reason, as_good_probability, block_tiers, choose_tier
-from learned_router.request import Request, message_text, needs_vision, parse_request
+from learned_router.request import Request, message_text, needs_vision, parse_request, wants_json
 from learned_router.view import is_empty, make_view
 
 # Tokens of a whole request are only estimated, from below four characters a token, so that a window is not overrun.
@@ -47,20 +47,27 @@ class Decision(msgspec.Struct, frozen=True):
 class Router:
     """A loaded artifact. Make one with ``Router.load`` and keep it: loading costs far more than a decision."""
 
-    def __init__(self, artifact: Artifact, *, mode: str = "balanced", threads: int = 1) -> None:
+    def __init__(self, artifact: Artifact, *, mode: str | None = None, threads: int = 1) -> None:
         config = artifact.config
         self._config = config
-        self._mode = self._known_mode(mode)
+        self._mode = self._known_mode(config.default_mode if mode is None else mode)
         packer = Packer.load(artifact.path / "tokenizer.json", config.view)
         self._encoder = Encoder(artifact.graph, packer, threads=threads)
+        found, wanted = (self._encoder.tiers, self._encoder.steps), (len(config.tiers), len(config.steps))
+        if found != wanted:
+            raise ArtifactError(
+                f"{artifact.path}: model.onnx predicts {found[0]} tiers and {found[1]} steps, config.json names "
+                f"{wanted[0]} and {wanted[1]}; export the artifact again"
+            )
         self.name = f"{config.name}@{artifact.hash[:12]}"
         self.path = artifact.path
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | None = None, *, mode: str = "balanced", threads: int = 1) -> Router:
+    def load(cls, path: str | os.PathLike[str] | None = None, *, mode: str | None = None, threads: int = 1) -> Router:
         """Load an artifact folder, checked file by file; without ``path`` the one that ships with the package.
 
-        mode: the operating point used when a call names none. threads: onnxruntime threads of one decision.
+        mode: the operating point used when a call names none; by default the artifact's own default, which is
+        "balanced" unless the recipe or ``train --target`` said otherwise. threads: onnxruntime threads of one decision.
         Raises ArtifactError when the folder cannot be trusted, InputError when the mode is not in it.
         """
         return cls(read_artifact(shipped_artifact() if path is None else Path(path)), mode=mode, threads=threads)
@@ -111,8 +118,9 @@ class Router:
         return self._encoder.predict([make_view(request, self._config.view) for request in requests])[0]
 
     def _known_mode(self, mode: str) -> str:
-        if mode not in self._config.modes:
-            raise InputError(f"mode is {mode!r}; this artifact has {', '.join(self._config.modes)}")
+        if not isinstance(mode, str) or mode not in self._config.modes:
+            found = repr(mode[:40]) if isinstance(mode, str) else f"of type {type(mode).__name__}"
+            raise InputError(f"mode is {found}; this artifact has {', '.join(self._config.modes)}")
         return mode
 
     def _decide(self, requests: Sequence[Request], mode: str | None) -> list[Decision]:
@@ -166,7 +174,7 @@ class Router:
                 for need, needed in (
                     ("tools", bool(request.tools)),
                     ("vision", needs_vision(request)),
-                    ("json", request.response_format is not None),
+                    ("json", wants_json(request)),
                 )
                 if needed
             ]

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
-from learned_router.request import Message, Request, message_text
+from learned_router.request import Message, Request, message_text, text_of, wants_json
 
 # What lies in the middle of a long text is never read. English runs to about five characters a token, so eight a token
 # fill the view, and a 1,000,000-character prompt costs what a short one does.
@@ -24,6 +25,8 @@ PARAMETERS_READ: Final = 24
 SCHEMA_DEPTH_READ: Final = 6
 DESCRIPTION_CHARS: Final = 60
 
+# Of the step, the role and the wish for JSON together: each is a word.
+KIND_TOKENS: Final = 8
 SEGMENTS: Final = ("kind", "tools", "system", "previous", "last")
 
 # Counts enter as log(1 + count), shares as they are, so that no single huge prompt leaves the range seen in training.
@@ -71,7 +74,7 @@ class ViewSpec(msgspec.Struct, frozen=True, kw_only=True):
     """How many tokens the parts of a view may take, special tokens included in ``max_tokens``.
 
     The last message takes what the other parts leave; when it is too long, ``head_share`` of its tokens come from its
-    start and the rest from its end.
+    start and the rest from its end. Raises ValueError when the other parts could leave nothing for it.
     """
 
     max_tokens: int = 192
@@ -79,6 +82,15 @@ class ViewSpec(msgspec.Struct, frozen=True, kw_only=True):
     system_tokens: int = 16
     previous_tokens: int = 24
     head_share: float = 0.6
+
+    def __post_init__(self) -> None:
+        others = (self.tools_tokens, self.system_tokens, self.previous_tokens)
+        special = 1 + len(SEGMENTS)  # a start token, and a separator for each segment
+        least = sum(others) + KIND_TOKENS + special + 1
+        if min(others) < 0 or self.max_tokens < least:
+            raise ValueError(f"max_tokens is {self.max_tokens}; beside parts of {others} tokens at least {least}")
+        if not 0.0 <= self.head_share <= 1.0:
+            raise ValueError(f"head_share is {self.head_share}; it must lie in [0, 1]")
 
 
 class View(msgspec.Struct, frozen=True):
@@ -104,10 +116,9 @@ def make_view(request: Request, spec: ViewSpec) -> View:
     )
     tools = [_read_tool(tool) for tool in request.tools[:TOOLS_READ]]
     shown = spec.max_tokens * CHARS_PER_TOKEN
-    wants_json = _wants_json(request.response_format)
     # a bare prompt needs no kind: its few tokens would be a tenth of a short view
     role = "" if last.role == "user" else last.role
-    kind = (request.step or "", "json" if wants_json else "", role)
+    kind = (request.step or "", "json" if wants_json(request) else "", role)
     return View(
         segments=(
             _clean(" ".join(filter(None, kind))[:64]),
@@ -119,7 +130,7 @@ def make_view(request: Request, spec: ViewSpec) -> View:
         features=(
             *_text_features(kept, len(last_text)),
             *_history_features(request.messages, last, len(system)),
-            float(wants_json),
+            float(wants_json(request)),
             *_tool_features(tools, len(request.tools), kept),
         ),
         cut=len(kept) < len(last_text),
@@ -181,10 +192,6 @@ def _call_name(message: Message) -> str:
     return ""
 
 
-def _wants_json(response_format: Mapping[str, Any] | None) -> bool:
-    return response_format is not None and str(response_format.get("type", "")).startswith("json")
-
-
 def _text_features(text: str, length: int) -> tuple[float, ...]:
     """Counts over the kept text; ``length`` is that of the whole."""
     words = text.split()
@@ -236,15 +243,18 @@ class _Tool(msgspec.Struct, frozen=True):
 def _read_tool(tool: Mapping[str, Any]) -> _Tool:
     inner = tool.get("function")
     function: Mapping[str, Any] = inner if isinstance(inner, Mapping) else tool
-    name = str(function.get("name", ""))[:DESCRIPTION_CHARS]
-    description = function.get("description")
-    about = description[:DESCRIPTION_CHARS] if isinstance(description, str) else ""
+    name = text_of(function, "name")[:DESCRIPTION_CHARS]
+    about = text_of(function, "description")[:DESCRIPTION_CHARS]
     schema = function.get("parameters")
     properties = schema.get("properties") if isinstance(schema, Mapping) else None
     required = schema.get("required") if isinstance(schema, Mapping) else None
-    names = list(properties)[:PARAMETERS_READ] if isinstance(properties, Mapping) else []
+    names = (
+        [n for n in islice(properties, PARAMETERS_READ) if isinstance(n, str)]
+        if isinstance(properties, Mapping)
+        else []
+    )
     needed = {n for n in required[:PARAMETERS_READ] if isinstance(n, str)} if isinstance(required, list) else set()
-    shown = ", ".join(str(n)[:32] if n in needed else f"{str(n)[:32]}?" for n in names)
+    shown = ", ".join(n[:32] if n in needed else f"{n[:32]}?" for n in names)
     depth, enums = _schema_shape(schema, 0)
     return _Tool(
         shape=f"{name}({shown}) {about}".strip(),

@@ -87,14 +87,13 @@ def label_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_recipe(tiny_encoder: Path):  # type: ignore[no-untyped-def]
-    from learned_router.training.recipe import CalibrateKnobs, EncoderKnobs, FitKnobs, load_recipe
+    from learned_router.training.recipe import EncoderKnobs, FitKnobs, load_recipe
 
     return msgspec.structs.replace(
         load_recipe("fast"),
         name="tiny",
         encoder=EncoderKnobs(name=str(tiny_encoder), train_embeddings=True),
         fit=FitKnobs(epochs=6, batch_size=16, learning_rate=5e-3, head_learning_rate=5e-3),
-        calibrate=CalibrateKnobs(ood_centres=1, ood_quantile=1.0),
     )
 
 

@@ -17,6 +17,8 @@ SLOPE_LIMITS = (0.2, 5.0)
 BIAS_LIMIT = 4.0
 # Components kept of the whitened embedding: what lies below them is mostly noise of the estimate
 OOD_COMPONENTS = 64
+# Repetitive labels span few directions; dividing by the spread of the others would call every new wording unknown
+LEAST_SPREAD = 0.1
 
 
 def scale_quality(logits: np.ndarray, quality: np.ndarray, weight: np.ndarray) -> Scaling:
@@ -81,10 +83,14 @@ def fit_known(embeddings: np.ndarray, n_centres: int, seed: int) -> Known:
     Source: Mahalanobis distance to the nearest of several centres with one shared covariance (Lee et al. 2018), the
     covariance shrunk (Ledoit & Wolf 2004), since labels may be fewer than components.
     """
+    # a request met a hundred times is one place: counted each time, it would shrink the spread and take a centre alone;
+    # rounded, since the same request padded to another width comes out different in its last digits
+    embeddings = embeddings[np.unique(embeddings.round(5), axis=0, return_index=True)[1]]
     centre = embeddings.mean(axis=0)
     values, vectors = np.linalg.eigh(LedoitWolf().fit(embeddings - centre).covariance_)
     kept = slice(-min(OOD_COMPONENTS, embeddings.shape[1]), None)
-    whiten = vectors[:, kept] / np.sqrt(np.maximum(values[kept], 1e-8))
+    spread = np.maximum(values[kept], max(LEAST_SPREAD * values[kept].mean(), 1e-8))
+    whiten = vectors[:, kept] / np.sqrt(spread)
     points = (embeddings - centre) @ whiten
     clusters = KMeans(n_clusters=max(1, min(n_centres, len(points) // 10)), n_init=2, random_state=seed).fit(points)
     return Known(*(part.astype(np.float32) for part in (centre, whiten, clusters.cluster_centers_)))

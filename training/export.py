@@ -41,7 +41,23 @@ class Difference(NamedTuple):
 
 
 def build_graph(net: CalibratedNet, knobs: ExportKnobs) -> bytes:
-    """The ONNX graph of the design's contract: fused for inference and, when the recipe says so, quantised to int8."""
+    """The ONNX graph of the design's contract: fused for inference and, when the recipe says so, quantised to int8.
+
+    Raises ExportError when the disk cannot hold it while it is made.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            # the exporter warns of its own deprecation; what it writes is checked below
+            warnings.simplefilter("ignore")
+            return _make_graph(net, knobs, Path(folder))
+    except OSError as error:
+        raise ExportError(
+            f"{tempfile.gettempdir()}: model.onnx cannot be made there ({error.strerror or error}); "
+            "free some space, or set TMPDIR to a folder with room"
+        ) from None
+
+
+def _make_graph(net: CalibratedNet, knobs: ExportKnobs, folder: Path) -> bytes:
     config = net.net.encoder.config
     example = (
         torch.ones(2, 8, dtype=torch.int64),
@@ -50,47 +66,45 @@ def build_graph(net: CalibratedNet, knobs: ExportKnobs) -> bytes:
     )
     axes = {name: {0: "batch", 1: "sequence"} for name in INPUTS[:2]}
     axes |= {name: {0: "batch"} for name in (INPUTS[2], *OUTPUTS)}
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns of its own deprecation; what it writes is checked below
-        plain, fused, small = (Path(folder) / name for name in ("plain.onnx", "fused.onnx", "int8.onnx"))
-        torch.onnx.export(
-            net.eval(),
-            example,
-            str(plain),
-            input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
-            dynamic_axes=axes,
-            opset_version=OPSET,
-            dynamo=False,
+    plain, fused, small = (folder / name for name in ("plain.onnx", "fused.onnx", "int8.onnx"))
+    torch.onnx.export(
+        net.eval(),
+        example,
+        str(plain),
+        input_names=list(INPUTS),
+        output_names=list(OUTPUTS),
+        dynamic_axes=axes,
+        opset_version=OPSET,
+        dynamo=False,
+    )
+    options = FusionOptions("bert")
+    optimized = optimizer.optimize_model(
+        str(plain),
+        model_type="bert",
+        num_heads=config.num_attention_heads,
+        hidden_size=config.hidden_size,
+        optimization_options=options,
+        opt_level=0,
+    )
+    optimized.save_model_to_file(str(fused))
+    if not knobs.int8:
+        return fused.read_bytes()
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.ERROR)  # it asks for a pre-processing step that fusing has replaced
+    try:
+        quantize_dynamic(
+            str(fused),
+            str(small),
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            # the heads stay in float32: they are a hundredth of the work, and calibration rests on them
+            nodes_to_exclude=_head_nodes(optimized.model),
+            # fused nodes have no shape inference, so their type must be said
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
-        options = FusionOptions("bert")
-        optimized = optimizer.optimize_model(
-            str(plain),
-            model_type="bert",
-            num_heads=config.num_attention_heads,
-            hidden_size=config.hidden_size,
-            optimization_options=options,
-            opt_level=0,
-        )
-        optimized.save_model_to_file(str(fused))
-        if not knobs.int8:
-            return fused.read_bytes()
-        level = logging.getLogger().level
-        logging.getLogger().setLevel(logging.ERROR)  # it asks for a pre-processing step that fusing has replaced
-        try:
-            quantize_dynamic(
-                str(fused),
-                str(small),
-                weight_type=QuantType.QInt8,
-                per_channel=True,
-                # the heads stay in float32: they are a hundredth of the work, and calibration rests on them
-                nodes_to_exclude=_head_nodes(optimized.model),
-                # fused nodes have no shape inference, so their type must be said
-                extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-            )
-        finally:
-            logging.getLogger().setLevel(level)
-        return small.read_bytes()
+    finally:
+        logging.getLogger().setLevel(level)
+    return small.read_bytes()
 
 
 def _head_nodes(model: onnx.ModelProto) -> list[str]:
@@ -140,6 +154,8 @@ def compare_decisions(
 
 def check_target(target: Path) -> None:
     """Raises ExportError when an artifact cannot be put at ``target`` without losing something else."""
+    if target.name in ("", ".."):  # artifacts are written beside their place, which needs a name
+        raise ExportError(f"{target}: has no name of its own; name a new folder with --out, as in {target / 'router'}")
     if target.exists() and not target.is_dir():
         raise ExportError(f"{target}: a file stands there; name another folder with --out")
     if target.is_dir() and any(target.iterdir()) and not (target / CONFIG).is_file():
@@ -162,42 +178,55 @@ def write_artifact(
     aside = target.with_name(f".{target.name}.part")
     shutil.rmtree(aside, ignore_errors=True)
     try:
+        if not target.exists() and _kept_old(target).exists():  # an earlier run was killed between two renames
+            _kept_old(target).rename(target)
         aside.mkdir(parents=True)
-        _write_all(aside, config, contents)
+        _write_all(aside, target, config, contents)
         measured = measure(Router.load(aside, mode=config.default_mode))
-        _write_all(aside, config, {**contents, **measured})
+        _write_all(aside, target, config, {**contents, **measured})
         problems = replay(Router.load(aside, mode=config.default_mode))
         if problems:
             raise ExportError(f"{target}: the exported router does not repeat its own decisions: {problems[0]}")
         _swap(aside, target)
     except OSError as error:
-        raise ExportError(
-            f"{target}: cannot be written ({error.strerror or error}); free some space or name another folder. "
-            "Nothing was left behind"
-        ) from None
+        raise _not_written(target, error) from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return Router.load(target, mode=config.default_mode)
 
 
-def _write_all(folder: Path, config: Config, contents: Mapping[str, bytes]) -> None:
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
+def _write_all(folder: Path, target: Path, config: Config, contents: Mapping[str, bytes]) -> None:
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in sorted(contents.items())}
     pretty = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(config, files=hashes)), indent=2)
-    (folder / CONFIG).write_bytes(pretty + b"\n")
+    for name, content in {**contents, CONFIG: pretty + b"\n"}.items():
+        try:
+            (folder / name).write_bytes(content)
+        except OSError as error:
+            raise _not_written(target / name, error) from None
+
+
+def _not_written(path: Path, error: OSError) -> ExportError:
+    return ExportError(
+        f"{path}: cannot be written ({error.strerror or error}); free some space or name another folder with --out. "
+        "No half artifact was left behind, and an earlier one is as it was"
+    )
 
 
 def _swap(aside: Path, target: Path) -> None:
+    old = _kept_old(target)
     if not target.exists():
         aside.rename(target)
-        return
-    old = target.with_name(f".{target.name}.old")
+    else:
+        shutil.rmtree(old, ignore_errors=True)
+        target.rename(old)
+        try:
+            aside.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
     shutil.rmtree(old, ignore_errors=True)
-    target.rename(old)
-    try:
-        aside.rename(target)
-    except OSError:
-        old.rename(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+
+
+def _kept_old(target: Path) -> Path:
+    """Where the earlier artifact lies for the moment in which a new one takes its place."""
+    return target.with_name(f".{target.name}.old")

@@ -94,6 +94,11 @@ def check_trainable(labels: LabelSet) -> None:
                 f"{counts[split]} labels in the {split} split; at least {least} are needed. "
                 "Label more of your logs, or logs with more distinct sessions"
             )
+        if not any(label.weight for label in labels.of(split)):
+            raise LabelError(
+                f"every label of the {split} split has weight 0, so none of them counts. "
+                "Make labels with 'learned-router label', or give them weights"
+            )
     cheapest, top = labels.tiers[0], labels.tiers[-1]
     for split in LEAST_BY_SPLIT:
         gains = {label.quality[top] - label.quality[cheapest] for label in labels.of(split)}

@@ -98,7 +98,11 @@ def train(
     difference = export.compare(prediction.quality, expected, recipe.export)
 
     # thresholds rest on what the graph says, since the graph is what will decide
-    ood_threshold = float(np.quantile(prediction.ood, recipe.calibrate.ood_quantile))
+    bare = [make_view(label_request(shown), recipe.view) for label in calibration if (shown := bare_label(label))]
+    ood_threshold = max(
+        float(np.quantile(ood, recipe.calibrate.ood_quantile))
+        for ood in (prediction.ood, *([Encoder(graph, packer).predict(bare)[0].ood] if bare else []))
+    )
     points = {
         mode: choose_threshold(prediction.quality, truth, weight, target, prediction.ood <= ood_threshold)
         for mode, target in recipe.modes.items()

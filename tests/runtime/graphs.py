@@ -1,0 +1,26 @@
+"""ONNX graphs that answer every request alike, so that a test says what is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from learned_router.encoder import INPUTS
+
+
+def constant_graph(outputs: Mapping[str, Any], inputs: tuple[str, ...] = INPUTS) -> bytes:
+    """An ONNX graph that answers every request with ``outputs``, whatever it is given."""
+    kinds = {name: (TensorProto.FLOAT if name == "features" else TensorProto.INT64) for name in inputs}
+    arrays = {name: np.array(value, dtype=np.float32) for name, value in outputs.items()}
+    graph = helper.make_graph(
+        [helper.make_node("Identity", [f"{name}_value"], [name]) for name in arrays],
+        "constant",
+        [helper.make_tensor_value_info(name, kind, ["batch", "width"]) for name, kind in kinds.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape) for name, array in arrays.items()],
+        [numpy_helper.from_array(array, f"{name}_value") for name, array in arrays.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())

@@ -1,0 +1,176 @@
+"""A loaded graph: the contract it must keep, and predictions that do not depend on company or threads."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from graphs import constant_graph
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from learned_router import ArtifactError, Router
+from learned_router.encoder import INPUTS, OUTPUTS, Encoder, Packer, Prediction
+from learned_router.request import parse_request
+from learned_router.view import FEATURES, View, ViewSpec, make_view
+
+SPEC = ViewSpec()
+GOOD = {"quality": [[0.25, 0.75]], "step": [[1.0] * 10], "ood": [0.5]}
+TOOL = {"name": "count", "parameters": {"properties": {"day": {"type": "string"}}}}
+PROMPTS: list[Any] = [
+    "count the open orders",
+    "",
+    "plan the migration of every server to another region, " * 60,
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "go"}],
+    {"messages": [{"role": "user", "content": "count the orders"}], "tools": [TOOL], "step": "tool_call"},
+    "é" * 200,
+]
+
+
+@pytest.fixture(scope="module")
+def packer(artifact: Path) -> Packer:
+    return Packer.load(artifact / "tokenizer.json", SPEC)
+
+
+@pytest.fixture(scope="module")
+def encoder(artifact: Path, router: Router) -> Encoder:
+    packer = Packer.load(artifact / "tokenizer.json", router.config.view)
+    return Encoder((artifact / "model.onnx").read_bytes(), packer)
+
+
+def test_a_graph_of_the_contract_is_loaded_and_its_tiers_and_steps_counted(packer: Packer) -> None:
+    encoder = Encoder(constant_graph({**GOOD, "quality": [[0.25, 0.5, 0.75]]}), packer)
+    assert (encoder.tiers, encoder.steps) == (3, 10)
+    prediction, cuts = encoder.predict([make_view(parse_request("count"), SPEC)] * 2)
+    assert prediction.quality.tolist() == [[0.25, 0.5, 0.75]] * 2
+    assert prediction.ood.tolist() == [0.5, 0.5]
+    assert cuts == [False, False]
+
+
+def test_outputs_are_known_by_name_not_by_order(packer: Packer) -> None:
+    encoder = Encoder(constant_graph(dict(reversed(GOOD.items())), INPUTS[::-1]), packer)
+    assert encoder.predict([make_view(parse_request("count"), SPEC)])[0].quality.tolist() == GOOD["quality"]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "inputs"),
+    [
+        *(({name: GOOD[name] for name in OUTPUTS if name != absent}, INPUTS) for absent in OUTPUTS),
+        ({**GOOD, "confidence": [0.5]}, INPUTS),
+        ({"Quality": GOOD["quality"], "step": GOOD["step"], "ood": GOOD["ood"]}, INPUTS),
+        (GOOD, INPUTS[:2]),
+        (GOOD, (*INPUTS, "token_type_ids")),
+    ],
+)
+def test_a_graph_with_other_inputs_or_outputs_is_refused(
+    packer: Packer, outputs: dict[str, Any], inputs: tuple[str, ...]
+) -> None:
+    with pytest.raises(ArtifactError, match=r"model\.onnx has inputs and outputs .* export the artifact again"):
+        Encoder(constant_graph(outputs, inputs), packer)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("quality", [0.25, 0.75]), ("step", [[[1.0] * 10]]), ("ood", [[0.5]]), ("ood", 0.5)],
+)
+def test_a_graph_whose_outputs_have_another_rank_is_refused(packer: Packer, name: str, value: Any) -> None:
+    with pytest.raises(ArtifactError, match=r"model\.onnx cannot decide a request .* export the artifact again"):
+        Encoder(constant_graph({**GOOD, name: value}), packer)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_a_graph_that_predicts_no_numbers_is_refused(packer: Packer, name: str, wrong: float) -> None:
+    value = np.array(GOOD[name])
+    value.flat[0] = wrong
+    with pytest.raises(ArtifactError, match="not finite; export the artifact again"):
+        Encoder(constant_graph({**GOOD, name: value}), packer)
+
+
+def test_bytes_that_are_no_graph_are_refused(packer: Packer, artifact: Path) -> None:
+    graph = (artifact / "model.onnx").read_bytes()
+    for content in (b"", b"\0", b"garbage" * 100, graph[: len(graph) // 2], b"\x08\x08" + graph[:1000]):
+        with pytest.raises(ArtifactError, match=r"model\.onnx .*export the artifact again"):
+            Encoder(content, packer)
+
+
+def test_a_graph_that_needs_a_file_beside_it_is_refused(packer: Packer) -> None:
+    model = onnx.load_from_string(constant_graph(GOOD))
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": "../../etc/hostname", "length": "8"}.items():
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+    with pytest.raises(ArtifactError, match=r"model\.onnx cannot be loaded"):
+        Encoder(model.SerializeToString(), packer)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"not json", b'{"version": "1.0", "model": {"type": "BPE"}}', b"\xff"])
+def test_a_file_that_is_no_tokenizer_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"tokenizer\.json: no tokenizer in it .*; export the artifact again"):
+        Packer.load(path, SPEC)
+
+
+@pytest.mark.parametrize("absent", ["[CLS]", "[SEP]", "[PAD]"])
+def test_a_tokenizer_without_its_special_tokens_is_refused(artifact: Path, tmp_path: Path, absent: str) -> None:
+    content = json.loads((artifact / "tokenizer.json").read_bytes())
+    content["added_tokens"] = [token for token in content["added_tokens"] if token["content"] != absent]
+    content["model"]["vocab"][f"no{absent}"] = content["model"]["vocab"].pop(absent)
+    content["post_processor"] = None
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ArtifactError, match="only BERT-like tokenizers"):
+        Packer.load(path, SPEC)
+
+
+def test_a_batch_is_padded_and_its_padding_masked(packer: Packer) -> None:
+    ids, mask = packer.batch([[5, 6, 7], [8]], multiple_of=2)
+    pad = packer.padding
+    assert ids.tolist() == [[5, 6, 7, pad], [8, pad, pad, pad]]
+    assert mask.tolist() == [[1, 1, 1, 0], [1, 0, 0, 0]]
+
+
+def predict(encoder: Encoder, views: list[View]) -> list[list[Any]]:
+    prediction: Prediction = encoder.predict(views)[0]
+    return [part.tolist() for part in prediction]
+
+
+def test_several_threads_of_onnxruntime_give_almost_the_same_qualities(artifact: Path, router: Router) -> None:
+    views = [make_view(parse_request(prompt), router.config.view) for prompt in PROMPTS]
+    packer = Packer.load(artifact / "tokenizer.json", router.config.view)
+    one, two = (Encoder((artifact / "model.onnx").read_bytes(), packer, threads=n).predict(views)[0] for n in (1, 2))
+    np.testing.assert_allclose(one.quality, two.quality, atol=1e-5)
+
+
+def test_one_encoder_run_from_many_threads_predicts_what_it_predicts_alone(encoder: Encoder, router: Router) -> None:
+    views = [make_view(parse_request(prompt), router.config.view) for prompt in PROMPTS]
+    alone = [predict(encoder, [view]) for view in views]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda view: predict(encoder, [view]), views * 20)) == alone * 20
+
+
+@given(st.lists(st.sampled_from(PROMPTS) | st.text(max_size=200), min_size=1, max_size=8))
+@settings(deadline=None, max_examples=40)
+def test_a_batch_decides_exactly_what_each_request_alone_does(router: Router, requests: list[Any]) -> None:
+    assert router.route_batch(requests) == [router.route(request) for request in requests]
+
+
+def test_features_of_every_view_reach_the_graph(packer: Packer) -> None:
+    view = make_view(parse_request("count the orders"), SPEC)
+    assert len(view.features) == len(FEATURES)
+    graph = onnx.load_from_string(constant_graph(GOOD))
+    node = next(node for node in graph.graph.node if node.output[0] == "ood")
+    node.op_type, node.input[:] = "ReduceSum", ["features", "axes"]
+    node.attribute.append(helper.make_attribute("keepdims", 0))
+    graph.graph.initializer.append(numpy_helper.from_array(np.array([1]), "axes"))
+    ood = Encoder(graph.SerializeToString(), packer).predict([view])[0].ood
+    np.testing.assert_allclose(ood, [sum(view.features)], rtol=1e-5)
