@@ -9,21 +9,18 @@ import io
 import json as stdlib_json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from learned_router import __version__
-from learned_router.errors import InputError, LearnedRouterError, MissingExtraError
-from learned_router.policy import Tier
+from learned_router import __version__, pipeline_commands
+from learned_router.errors import InputError, LearnedRouterError
+from learned_router.pipeline_commands import missing_package
 from learned_router.replay import read_references, replay
 from learned_router.router import Decision, Router
-
-if TYPE_CHECKING:
-    from learned_router.training.recipe import Recipe
+from learned_router.terminal import ArtifactFolder, JsonFlag, errors, output, print_json
 
 app = typer.Typer(
     name="learned-router",
@@ -32,21 +29,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(pipeline_commands.app)  # unnamed: its commands stand beside the others
 INTERRUPTED = 130  # what a shell reports of a command that Ctrl-C ended; typer returns it
-_output = Console()
-_errors = Console(stderr=True, highlight=False)
 
 RouterOption = Annotated[Path | None, typer.Option("--router", help="Artifact folder; without it the one that ships.")]
 ModeOption = Annotated[str | None, typer.Option("--mode", help="Operating point: quality, balanced or economy.")]
-LogFiles = Annotated[list[Path], typer.Argument(help="Paired logs, .jsonl or .jsonl.gz.", metavar="PAIRS...")]
-LabelFiles = Annotated[list[Path], typer.Argument(help="Labels made by 'learned-router label'.", metavar="LABELS...")]
-ArtifactFolder = Annotated[Path, typer.Argument(help="Artifact folder.", metavar="DIR")]
-SeedOption = Annotated[
-    int,
-    typer.Option(min=0, max=2**32 - 1, help="Seed of everything random; the same seed gives the same result."),
-]
-CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps embeddings between runs.")]
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of text.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -56,119 +43,6 @@ def _root(
     if version:
         print(__version__)
         raise typer.Exit
-
-
-@app.command()
-def label(
-    pairs: LogFiles,
-    tier: Annotated[list[str], typer.Option(help="NAME=MODEL, cheapest tier first; at least two.")],
-    out: Annotated[Path, typer.Option(dir_okay=False, help="File to write, .jsonl or .jsonl.gz.")],
-    labels: Annotated[str, typer.Option(help="auto: grade the outputs; gold: take the log's own 'score'.")] = "auto",
-    seed: SeedOption = 0,
-    json: JsonFlag = False,
-) -> None:
-    """Grade what the tiers answered and split the labels: paired logs in, labels out."""
-    from_training = _training("label")
-    run = from_training.label_files(pairs, _pairs(tier, "--tier"), out, labels=labels, seed=seed)
-    if json:
-        _print_json(from_training.summarize(run))
-    else:
-        from_training.render_label_run(run, _output)
-        _output.print(f"wrote {out}", highlight=False)
-
-
-@app.command()
-def train(
-    labels: LabelFiles,
-    out: Annotated[Path, typer.Option(help="Artifact folder to write.")],
-    recipe: Annotated[str, typer.Option(help="fast, standard, or a TOML file.")] = "standard",
-    target: Annotated[
-        list[float] | None, typer.Option(help="Share of the top tier's quality to keep, as 0.95; one mode for each.")
-    ] = None,
-    delta: Annotated[
-        float, typer.Option(help="Allowed probability that a promise fails; kept for the certificate.")
-    ] = 0.05,
-    model: Annotated[
-        list[str] | None, typer.Option(help="NAME=MODEL: what decisions call a tier's model; else as in the labels.")
-    ] = None,
-    context: Annotated[list[str] | None, typer.Option(help="NAME=TOKENS: context window of a tier.")] = None,
-    lacks: Annotated[list[str] | None, typer.Option(help="NAME=tools,vision,json: what a tier cannot do.")] = None,
-    reference: Annotated[
-        Path | None,
-        typer.Option(help="Labels whose requests may be kept in the artifact; else the calibration split's."),
-    ] = None,
-    note: Annotated[str, typer.Option(help="A sentence for the model card.")] = "",
-    baselines: Annotated[bool, typer.Option(help="Measure the baselines beside the router on the test split.")] = True,
-    cache: CacheOption = None,
-    seed: SeedOption = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
-    json: JsonFlag = False,
-) -> None:
-    """Train, calibrate and export a router: labels in, artifact out. Interrupted, the same command goes on."""
-    if not 0.0 < delta < 1.0:
-        raise InputError(f"--delta is {delta}; it must lie in (0, 1)")
-    out = out if out.name else out.resolve()  # '.' has no name, and the artifact takes its folder's
-    _check_text("--out", out.name)
-    _check_text("--note", note)
-    pipeline, labels_room = _training("pipeline"), _training("labels")
-    chosen = _with_targets(_training("recipe").load_recipe(recipe), target or [])
-    label_set = labels_room.load_labels(labels)
-    _tell_skipped(label_set.skipped)
-    run = pipeline.train(
-        label_set,
-        out,
-        chosen,
-        seed=seed,
-        delta=delta,
-        tiers=_tiers(
-            label_set,
-            _pairs(model or [], "--model"),
-            _pairs(context or [], "--context"),
-            _pairs(lacks or [], "--lacks"),
-        ),
-        references=labels_room.load_labels([reference]).labels if reference else None,
-        note=note,
-        baselines=baselines,
-        cache=cache,
-        console=None if quiet or json else _errors,
-    )
-    if json:
-        _print_json({"out": str(out), "router": run.router.name, "evaluation": run.evaluation})
-        return
-    if run.evaluation:
-        _training("report").render(run.evaluation, _output)
-    _output.print(f"wrote {out}", highlight=False)
-
-
-@app.command()
-def evaluate(
-    router: ArtifactFolder,
-    labels: LabelFiles,
-    json: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the evaluation as JSON.")] = None,
-    png: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the quality-cost curve as a picture.")] = None,
-    html: Annotated[Path | None, typer.Option(dir_okay=False, help="Write a page with tables and curve.")] = None,
-    split: Annotated[str, typer.Option(help="Split to measure on.")] = "test",
-    baselines: Annotated[bool, typer.Option(help="Also fit and measure the baselines.")] = True,
-    cache: CacheOption = None,
-    seed: SeedOption = 0,
-) -> None:
-    """Measure a router on labels it has not seen, beside random, length, category, kNN, regressions and the oracle."""
-    label_set, report = _training("labels").load_labels(labels), _training("report")
-    _tell_skipped(label_set.skipped)
-    evaluation = _training("evaluate").evaluate(
-        Router.load(router),
-        label_set.labels,
-        split=split,
-        baselines=baselines,
-        seed=seed,
-        cache=cache,
-        progress=lambda line: _errors.print(line),
-    )
-    report.render(evaluation, _output)
-    for path, write in ((json, report.write_json), (png, report.plot), (html, report.write_html)):
-        if path:
-            write(evaluation, path)
-            _output.print(f"wrote {path}", highlight=False)
 
 
 @app.command()
@@ -184,7 +58,7 @@ def route(
     if prompt is not None:
         decision = loaded.route(prompt, step=step)
         if json:
-            _print_json(decision)
+            print_json(decision)
         else:
             _show_decision(decision)
         return
@@ -205,7 +79,7 @@ def _route_line(router: Router, line: bytes, number: int, step: str | None) -> b
         request = stdlib_json.loads(line.decode("utf-8", "replace").removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         found = getattr(error, "msg", error)
-        _print_json({"line": number, "error": f"stdin:{number}: not JSON ({found}); give a string or an object a line"})
+        print_json({"line": number, "error": f"stdin:{number}: not JSON ({found}); give a string or an object a line"})
         return False
     try:
         decision = msgspec.to_builtins(router.route(request, step=step))
@@ -213,7 +87,7 @@ def _route_line(router: Router, line: bytes, number: int, step: str | None) -> b
         named = {"id": name, **decision} if name is not None else decision
         answer = stdlib_json.dumps(named, separators=(",", ":"), allow_nan=False)
     except (InputError, ValueError, RecursionError) as error:
-        _print_json({"line": number, "error": f"stdin:{number}: {error}"})
+        print_json({"line": number, "error": f"stdin:{number}: {error}"})
         return False
     sys.stdout.write(answer + "\n")
     sys.stdout.flush()
@@ -226,9 +100,9 @@ def info(router: ArtifactFolder, json: JsonFlag = False) -> None:
     loaded = Router.load(router)
     config = loaded.config
     if json:
-        _print_json(config)
+        print_json(config)
         return
-    _output.print(f"{loaded.name}  schema {config.schema_version}, {config.provenance.created}", highlight=False)
+    output.print(f"{loaded.name}  schema {config.schema_version}, {config.provenance.created}", highlight=False)
     tiers = Table("tier", "model", "context tokens", "lacks", title="Tiers, cheapest first", title_justify="left")
     for tier in config.tiers:
         tiers.add_row(
@@ -240,9 +114,9 @@ def info(router: ArtifactFolder, json: JsonFlag = False) -> None:
         modes.add_row(
             name + default, f"{point.target:.0%}", f"{point.threshold:.4f}", "yes" if point.certified else "no"
         )
-    _output.print(tiers, modes)
+    output.print(tiers, modes)
     provenance = config.provenance
-    _output.print(
+    output.print(
         f"recipe {provenance.recipe} ({provenance.recipe_sha256[:12]}), labels {provenance.labels_sha256[:12]}, "
         f"seed {provenance.seed}",
         ", ".join(f"{count:,} {split}" for split, count in provenance.labels.items()) + " labels",
@@ -258,23 +132,13 @@ def check(router: ArtifactFolder, json: JsonFlag = False) -> None:
     loaded = Router.load(router)
     total, problems = len(read_references(loaded)), replay(loaded)
     if json:
-        _print_json({"router": loaded.name, "references": total, "problems": problems})
+        print_json({"router": loaded.name, "references": total, "problems": problems})
     else:
         for problem in problems:
-            _output.print(problem, highlight=False)
-        _output.print(f"{loaded.name}: files intact, {total - len(problems)} of {total} reference decisions repeated")
+            output.print(problem, highlight=False)
+        output.print(f"{loaded.name}: files intact, {total - len(problems)} of {total} reference decisions repeated")
     if problems:
         raise typer.Exit(1)
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for labels, artifact and picture.")] = Path("runs/demo"),
-    recipe: Annotated[str, typer.Option(help="fast, standard, or a TOML file.")] = "fast",
-    seed: SeedOption = 0,
-) -> None:
-    """Run everything on the embedded sample: label, split, train, calibrate, export, evaluate, route."""
-    _training("demo").run_demo(out, recipe=recipe, seed=seed, console=_output)
 
 
 def main() -> NoReturn:
@@ -298,7 +162,7 @@ def main() -> NoReturn:
     except ModuleNotFoundError as error:  # parts of the pipeline load some libraries only when they need them
         if error.name is None or error.name.startswith("learned_router"):
             raise
-        _fail(str(_missing(error)), 2)
+        _fail(str(missing_package(error)), 2)
     except OSError as error:
         _fail(f"{error.filename or 'file'}: {error.strerror or error}", 2)
     except Exception as error:
@@ -314,92 +178,16 @@ def main() -> NoReturn:
 
 def _fail(message: str, code: int) -> NoReturn:
     # soft_wrap: one error is one line, also when it is read by a program
-    _errors.print(f"error: {message}", style="red", soft_wrap=True, markup=False)
+    errors.print(f"error: {message}", style="red", soft_wrap=True, markup=False)
     sys.exit(code)
 
 
-def _training(room: str) -> Any:
-    """A module of the pipeline. Raises MissingExtraError with the line that installs it."""
-    import importlib
-
-    try:
-        return importlib.import_module(f"learned_router.training.{room}")
-    except ModuleNotFoundError as error:
-        raise _missing(error) from None
-
-
-def _missing(error: ModuleNotFoundError) -> MissingExtraError:
-    return MissingExtraError(f"this command needs the package {error.name!r}: pip install 'learned-router[train]'")
-
-
-def _pairs(options: list[str], name: str) -> dict[str, str]:
-    """``NAME=VALUE`` options as a mapping, in order. Raises InputError on anything else, or a name given twice."""
-    pairs: dict[str, str] = {}
-    for option in options:
-        _check_text(name, option)
-        key, separator, value = option.partition("=")
-        if not separator or not key or not value:
-            raise InputError(f"{name} {option!r}: write NAME=VALUE, as in small=Llama-3.1-8B-Instruct")
-        if key in pairs:
-            raise InputError(f"{name} {option!r}: {key!r} is given twice")
-        pairs[key] = value
-    return pairs
-
-
-def _check_text(name: str, value: str) -> None:
-    """Raises InputError on bytes that are no UTF-8: an artifact's JSON could not hold them, found out after training."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{name} {value!r}: not UTF-8; write it with characters that are") from None
-
-
-def _tiers(labels: Any, models: dict[str, str], context: dict[str, str], lacks: dict[str, str]) -> list[Tier]:
-    for name in (*models, *context, *lacks):
-        if name not in labels.tiers:
-            raise InputError(f"tier {name!r} is not in the labels; they have {', '.join(labels.tiers)}")
-    for name, value in context.items():
-        if not value.isdecimal() or len(value) > 12 or int(value) == 0:
-            raise InputError(f"--context {name}={value}: give a number of tokens, as in {name}=8192")
-    known = {"tools", "vision", "json"}
-    for name, value in lacks.items():
-        if not set(value.split(",")) <= known:
-            raise InputError(f"--lacks {name}={value}: give some of {', '.join(sorted(known))}, separated by commas")
-    return [
-        Tier(
-            name=tier,
-            model=models.get(tier, labels.models[tier]),
-            context_tokens=int(context[tier]) if tier in context else None,
-            lacks=tuple(lacks[tier].split(",")) if tier in lacks else (),
-        )
-        for tier in labels.tiers
-    ]
-
-
-def _with_targets(recipe: Recipe, targets: list[float]) -> Recipe:
-    """The recipe with one mode for each target; a target that a mode of the recipe has keeps that mode's name."""
-    if not targets:
-        return recipe
-    names = {target: mode for mode, target in recipe.modes.items()}
-    for target in targets:
-        if not 0.0 < target <= 1.0:
-            raise InputError(f"--target is {target}; it must lie in (0, 1], as in 0.95")
-    modes = {names.get(target, f"keep-{target:g}"): target for target in targets}
-    default = recipe.default_mode if recipe.default_mode in modes else next(iter(modes))
-    return msgspec.structs.replace(recipe, modes=modes, default_mode=default)
-
-
-def _tell_skipped(skipped: Any) -> None:
-    for reason, found in skipped.to_dict().items():
-        _errors.print(f"skipped {found['count']:,}: {reason} (first: {found['first'][0]})", markup=False)
-
-
 def _show_decision(decision: Decision) -> None:
-    _output.print(f"[bold]{decision.tier}[/bold] ({decision.model})  {decision.reason}", highlight=False)
+    output.print(f"[bold]{decision.tier}[/bold] ({decision.model})  {decision.reason}", highlight=False)
     quality = ", ".join(f"{tier} {value:.2f}" for tier, value in decision.quality.items())
     cheapest = next(iter(decision.quality))
     top = list(decision.quality)[-1]
-    _output.print(
+    output.print(
         f"mode {decision.mode}: regret of {cheapest} {decision.quality[top] - decision.quality[cheapest]:.3f}, "
         f"allowed {decision.threshold:.3f}; predicted quality {quality}",
         f"as good as {top} with probability {decision.confidence:.2f}; step {decision.step}; "
@@ -407,11 +195,6 @@ def _show_decision(decision: Decision) -> None:
         sep="\n",
         highlight=False,
     )
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(value) + b"\n")  # JSON is UTF-8, whatever the terminal speaks
-    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ FLOORS = (
     {"router"},
     {"replay"},
     {"__init__"},
+    {"terminal"},
+    {"pipeline_commands"},
     {"cli"},
 )
 RUNTIME_LIBRARIES = {"msgspec", "numpy", "onnxruntime", "rich", "tokenizers", "typer"}

@@ -5,7 +5,8 @@ Knows texts and models; measures nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,22 @@ from numpy.typing import NDArray
 MAX_TOKENS = 256  # where sentence-transformers cuts this encoder's input
 
 
+@contextlib.contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """torch on one thread, as the router; afterwards as before: the setting is the whole process's, and sums of another
+    number of threads differ in their last digits, which another training in the same process would show."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class EmbeddingPeer:
-    """The encoder of ``find_encoder()`` on one torch thread, mean pooling, logistic regression on two classes."""
+    """The encoder of ``find_encoder()`` in torch, mean pooling, logistic regression on two classes."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         """texts: anything to fit the regression on, half of it one class; what it learns does not change its speed."""
@@ -27,7 +42,6 @@ class EmbeddingPeer:
         from learned_router.training.model import find_encoder
 
         logging.disable_progress_bar()
-        torch.set_num_threads(1)
         self._torch = torch
         self._tokenizer: Any = AutoTokenizer.from_pretrained(find_encoder())
         self._model = AutoModel.from_pretrained(find_encoder()).eval()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from peer import EmbeddingPeer
+from peer import EmbeddingPeer, one_torch_thread
 from requests_of_length import RequestMaker
 from rich import box
 from rich.console import Console
@@ -85,15 +85,16 @@ def percentiles(times_ms: Sequence[float]) -> dict[str, float]:
 
 def measure_decisions(router: Router, maker: RequestMaker, repeats: int) -> list[dict[str, Any]]:
     """One row a length of prompt: the router, the peer on the same prompts, and peer over router of the medians."""
-    peer = EmbeddingPeer([maker.prompt(20) for _ in range(40)])
     rows = []
-    for tokens in PROMPT_TOKENS:
-        prompts = [maker.prompt(tokens) for _ in range(PROMPTS_KEPT)]
-        ours, theirs = time_in_turn([one_by_one(router.route, prompts), one_by_one(peer.decide, prompts)], repeats)
-        ratio = statistics.median(theirs) / statistics.median(ours)
-        rows.append(
-            {"tokens": tokens, "router": percentiles(ours), "peer": percentiles(theirs), "peer_over_ours": ratio}
-        )
+    with one_torch_thread():
+        peer = EmbeddingPeer([maker.prompt(20) for _ in range(40)])
+        for tokens in PROMPT_TOKENS:
+            prompts = [maker.prompt(tokens) for _ in range(PROMPTS_KEPT)]
+            ours, theirs = time_in_turn([one_by_one(router.route, prompts), one_by_one(peer.decide, prompts)], repeats)
+            ratio = statistics.median(theirs) / statistics.median(ours)
+            rows.append(
+                {"tokens": tokens, "router": percentiles(ours), "peer": percentiles(theirs), "peer_over_ours": ratio}
+            )
     return rows
 
 

@@ -1,0 +1,229 @@
+"""The commands that label, train and measure. Each loads the pipeline only when it is called, and only then needs it.
+
+Knows options and how results are shown; what they mean is the pipeline's.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from learned_router.errors import InputError, MissingExtraError
+from learned_router.policy import Tier
+from learned_router.router import Router
+from learned_router.terminal import ArtifactFolder, JsonFlag, errors, output, print_json
+
+if TYPE_CHECKING:
+    from learned_router.training.recipe import Recipe
+
+app = typer.Typer()
+LogFiles = Annotated[list[Path], typer.Argument(help="Paired logs, .jsonl or .jsonl.gz.", metavar="PAIRS...")]
+LabelFiles = Annotated[list[Path], typer.Argument(help="Labels made by 'learned-router label'.", metavar="LABELS...")]
+SeedOption = Annotated[
+    int,
+    typer.Option(min=0, max=2**32 - 1, help="Seed of everything random; the same seed gives the same result."),
+]
+CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps embeddings between runs.")]
+
+
+@app.command()
+def label(
+    pairs: LogFiles,
+    tier: Annotated[list[str], typer.Option(help="NAME=MODEL, cheapest tier first; at least two.")],
+    out: Annotated[Path, typer.Option(dir_okay=False, help="File to write, .jsonl or .jsonl.gz.")],
+    labels: Annotated[str, typer.Option(help="auto: grade the outputs; gold: take the log's own 'score'.")] = "auto",
+    seed: SeedOption = 0,
+    json: JsonFlag = False,
+) -> None:
+    """Grade what the tiers answered and split the labels: paired logs in, labels out."""
+    from_training = _training("label")
+    run = from_training.label_files(pairs, _pairs(tier, "--tier"), out, labels=labels, seed=seed)
+    if json:
+        print_json(from_training.summarize(run))
+    else:
+        from_training.render_label_run(run, output)
+        output.print(f"wrote {out}", highlight=False)
+
+
+@app.command()
+def train(
+    labels: LabelFiles,
+    out: Annotated[Path, typer.Option(help="Artifact folder to write.")],
+    recipe: Annotated[str, typer.Option(help="fast, standard, or a TOML file.")] = "standard",
+    target: Annotated[
+        list[float] | None, typer.Option(help="Share of the top tier's quality to keep, as 0.95; one mode for each.")
+    ] = None,
+    delta: Annotated[
+        float, typer.Option(help="Allowed probability that a promise fails; kept for the certificate.")
+    ] = 0.05,
+    model: Annotated[
+        list[str] | None, typer.Option(help="NAME=MODEL: what decisions call a tier's model; else as in the labels.")
+    ] = None,
+    context: Annotated[list[str] | None, typer.Option(help="NAME=TOKENS: context window of a tier.")] = None,
+    lacks: Annotated[list[str] | None, typer.Option(help="NAME=tools,vision,json: what a tier cannot do.")] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Labels whose requests may be kept in the artifact; else the calibration split's."),
+    ] = None,
+    note: Annotated[str, typer.Option(help="A sentence for the model card.")] = "",
+    baselines: Annotated[bool, typer.Option(help="Measure the baselines beside the router on the test split.")] = True,
+    cache: CacheOption = None,
+    seed: SeedOption = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Train, calibrate and export a router: labels in, artifact out. Interrupted, the same command goes on."""
+    if not 0.0 < delta < 1.0:
+        raise InputError(f"--delta is {delta}; it must lie in (0, 1)")
+    out = out if out.name else out.resolve()  # '.' has no name, and the artifact takes its folder's
+    _check_text("--out", out.name)
+    _check_text("--note", note)
+    pipeline, labels_room = _training("pipeline"), _training("labels")
+    chosen = _with_targets(_training("recipe").load_recipe(recipe), target or [])
+    label_set = labels_room.load_labels(labels)
+    _tell_skipped(label_set.skipped)
+    run = pipeline.train(
+        label_set,
+        out,
+        chosen,
+        seed=seed,
+        delta=delta,
+        tiers=_tiers(
+            label_set,
+            _pairs(model or [], "--model"),
+            _pairs(context or [], "--context"),
+            _pairs(lacks or [], "--lacks"),
+        ),
+        references=labels_room.load_labels([reference]).labels if reference else None,
+        note=note,
+        baselines=baselines,
+        cache=cache,
+        console=None if quiet or json else errors,
+    )
+    if json:
+        print_json({"out": str(out), "router": run.router.name, "evaluation": run.evaluation})
+        return
+    if run.evaluation:
+        _training("report").render(run.evaluation, output)
+    output.print(f"wrote {out}", highlight=False)
+
+
+@app.command()
+def evaluate(
+    router: ArtifactFolder,
+    labels: LabelFiles,
+    json: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the evaluation as JSON.")] = None,
+    png: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the quality-cost curve as a picture.")] = None,
+    html: Annotated[Path | None, typer.Option(dir_okay=False, help="Write a page with tables and curve.")] = None,
+    split: Annotated[str, typer.Option(help="Split to measure on.")] = "test",
+    baselines: Annotated[bool, typer.Option(help="Also fit and measure the baselines.")] = True,
+    cache: CacheOption = None,
+    seed: SeedOption = 0,
+) -> None:
+    """Measure a router on labels it has not seen, beside random, length, category, kNN, regressions and the oracle."""
+    label_set, report = _training("labels").load_labels(labels), _training("report")
+    _tell_skipped(label_set.skipped)
+    evaluation = _training("evaluate").evaluate(
+        Router.load(router),
+        label_set.labels,
+        split=split,
+        baselines=baselines,
+        seed=seed,
+        cache=cache,
+        progress=lambda line: errors.print(line),
+    )
+    report.render(evaluation, output)
+    for path, write in ((json, report.write_json), (png, report.plot), (html, report.write_html)):
+        if path:
+            write(evaluation, path)
+            output.print(f"wrote {path}", highlight=False)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for labels, artifact and picture.")] = Path("runs/demo"),
+    recipe: Annotated[str, typer.Option(help="fast, standard, or a TOML file.")] = "fast",
+    seed: SeedOption = 0,
+) -> None:
+    """Run everything on the embedded sample: label, split, train, calibrate, export, evaluate, route."""
+    _training("demo").run_demo(out, recipe=recipe, seed=seed, console=output)
+
+
+def _training(room: str) -> Any:
+    """A module of the pipeline. Raises MissingExtraError with the line that installs it."""
+    import importlib
+
+    try:
+        return importlib.import_module(f"learned_router.training.{room}")
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from None
+
+
+def missing_package(error: ModuleNotFoundError) -> MissingExtraError:
+    """What to say of a package that a command needs and that is not installed."""
+    return MissingExtraError(f"this command needs the package {error.name!r}: pip install 'learned-router[train]'")
+
+
+def _pairs(options: list[str], name: str) -> dict[str, str]:
+    """``NAME=VALUE`` options as a mapping, in order. Raises InputError on anything else, or a name given twice."""
+    pairs: dict[str, str] = {}
+    for option in options:
+        _check_text(name, option)
+        key, separator, value = option.partition("=")
+        if not separator or not key or not value:
+            raise InputError(f"{name} {option!r}: write NAME=VALUE, as in small=Llama-3.1-8B-Instruct")
+        if key in pairs:
+            raise InputError(f"{name} {option!r}: {key!r} is given twice")
+        pairs[key] = value
+    return pairs
+
+
+def _check_text(name: str, value: str) -> None:
+    """Raises InputError on bytes that are no UTF-8: an artifact's JSON could not hold them, found out after training."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{name} {value!r}: not UTF-8; write it with characters that are") from None
+
+
+def _tiers(labels: Any, models: dict[str, str], context: dict[str, str], lacks: dict[str, str]) -> list[Tier]:
+    for name in (*models, *context, *lacks):
+        if name not in labels.tiers:
+            raise InputError(f"tier {name!r} is not in the labels; they have {', '.join(labels.tiers)}")
+    for name, value in context.items():
+        if not value.isdecimal() or len(value) > 12 or int(value) == 0:
+            raise InputError(f"--context {name}={value}: give a number of tokens, as in {name}=8192")
+    known = {"tools", "vision", "json"}
+    for name, value in lacks.items():
+        if not set(value.split(",")) <= known:
+            raise InputError(f"--lacks {name}={value}: give some of {', '.join(sorted(known))}, separated by commas")
+    return [
+        Tier(
+            name=tier,
+            model=models.get(tier, labels.models[tier]),
+            context_tokens=int(context[tier]) if tier in context else None,
+            lacks=tuple(lacks[tier].split(",")) if tier in lacks else (),
+        )
+        for tier in labels.tiers
+    ]
+
+
+def _with_targets(recipe: Recipe, targets: list[float]) -> Recipe:
+    """The recipe with one mode for each target; a target that a mode of the recipe has keeps that mode's name."""
+    if not targets:
+        return recipe
+    names = {target: mode for mode, target in recipe.modes.items()}
+    for target in targets:
+        if not 0.0 < target <= 1.0:
+            raise InputError(f"--target is {target}; it must lie in (0, 1], as in 0.95")
+    modes = {names.get(target, f"keep-{target:g}"): target for target in targets}
+    default = recipe.default_mode if recipe.default_mode in modes else next(iter(modes))
+    return msgspec.structs.replace(recipe, modes=modes, default_mode=default)
+
+
+def _tell_skipped(skipped: Any) -> None:
+    for reason, found in skipped.to_dict().items():
+        errors.print(f"skipped {found['count']:,}: {reason} (first: {found['first'][0]})", markup=False)
