@@ -39,6 +39,7 @@ class Output(msgspec.Struct, omit_defaults=True):
     text: str | None = None
     tool_calls: list[ToolCall] | None = None
     score: float | None = None  # gold, in [0, 1]; read only by ``--labels gold`` and by checks of the graders
+    feedback: float | None = None  # what people said of it, in [0, 1]: thumbs, ratings, scores of the log
     input_tokens: int | None = None
     output_tokens: int | None = None
     latency_s: float | None = None
