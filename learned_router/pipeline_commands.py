@@ -68,6 +68,10 @@ def train(
         Path | None,
         typer.Option(help="Labels whose requests may be kept in the artifact; else the calibration split's."),
     ] = None,
+    most_per_source: Annotated[
+        int | None,
+        typer.Option(help="Labels of each source to use at most, so that a large log does not drown others."),
+    ] = None,
     note: Annotated[str, typer.Option(help="A sentence for the model card.")] = "",
     baselines: Annotated[bool, typer.Option(help="Measure the baselines beside the router on the test split.")] = True,
     cache: CacheOption = None,
@@ -85,6 +89,8 @@ def train(
     chosen = _with_targets(_training("recipe").load_recipe(recipe), target or [])
     label_set = labels_room.load_labels(labels)
     _tell_skipped(label_set.skipped)
+    if most_per_source is not None:
+        label_set = labels_room.cap_sources(label_set, most_per_source, seed)
     run = pipeline.train(
         label_set,
         out,

@@ -30,6 +30,7 @@ from learned_router.view import FEATURES, make_view
 # Of the heads' own training: more rows cost time to embed and teach a few thousand weights nothing new
 HEAD_ROWS = 6_000
 HEAD_BATCH_ROWS = 128
+LEAST_HEAD_STEPS = 200
 HEAD_ALONE_RATE = 1e-3
 EMBED_BATCH_ROWS = 32
 
@@ -232,7 +233,7 @@ def warm_up_heads(model: RouterNet, rows: LabelRows, packer: Packer, seed: int) 
     Source: linear probing, then fine-tuning (Kumar et al. 2022).
     """
     knobs = model.knobs
-    if not knobs.head_steps:
+    if not knobs.head_epochs:
         return
     columns: dict[str, list[torch.Tensor]] = {}
     some_rows = np.random.default_rng(seed).permutation(len(rows))[:HEAD_ROWS].tolist()
@@ -248,7 +249,7 @@ def warm_up_heads(model: RouterNet, rows: LabelRows, packer: Packer, seed: int) 
     weights = [weight for part in model.head_parts() for weight in part.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=HEAD_ALONE_RATE, weight_decay=knobs.head_weight_decay)
     random = torch.Generator().manual_seed(seed)
-    for _ in range(knobs.head_steps):
+    for _ in range(max(LEAST_HEAD_STEPS, knobs.head_epochs * len(some_rows) // HEAD_BATCH_ROWS)):
         some = torch.randint(len(some_rows), (HEAD_BATCH_ROWS,), generator=random)
         part = {name: column[some] for name, column in data.items()}
         logits = model.heads(part["embedding"], part["features"])

@@ -48,8 +48,6 @@ def load_labels(paths: Sequence[Path]) -> LabelSet:
     """
     skipped = Skipped()
     labels: list[Label] = []
-    digest = hashlib.sha256()
-    encoder = msgspec.json.Encoder()
     models: dict[str, Counter[str]] = {}
     for label in read_labels(paths, skipped):
         tiers = tuple(label.quality)
@@ -60,7 +58,6 @@ def load_labels(paths: Sequence[Path]) -> LabelSet:
             )
         for tier, model in label.models.items():
             models.setdefault(tier, Counter())[model] += 1
-        digest.update(encoder.encode(label))
         labels.append(label)
     names = ", ".join(str(path) for path in paths)
     if not labels:
@@ -75,9 +72,43 @@ def load_labels(paths: Sequence[Path]) -> LabelSet:
         models={
             tier: " / ".join(model for model, _ in models.get(tier, Counter()).most_common()) or tier for tier in tiers
         },
-        sha256=digest.hexdigest(),
+        sha256=_digest(labels),
         skipped=skipped,
     )
+
+
+def cap_sources(labels: LabelSet, most: int, seed: int) -> LabelSet:
+    """At most about ``most`` labels of each source, so that a large log does not drown a small one.
+
+    Whole groups are kept, drawn by a hash of the seed and their name: the same labels give the same choice.
+    The last group taken may pass the limit. Raises LabelError when ``most`` is below 1.
+    """
+    if most < 1:
+        raise LabelError(f"--most-per-source is {most}; it must be at least 1")
+    by_source: dict[str | None, list[Label]] = {}
+    for label in labels.labels:
+        by_source.setdefault(label.source, []).append(label)
+    kept: set[int] = set()
+    for found in by_source.values():
+        groups: dict[str, list[Label]] = {}
+        for label in found:
+            groups.setdefault(label.group or label.id, []).append(label)
+        count = 0
+        # a hash of its own: in the order of the one that splits, all that is kept would stand in the training split
+        for name in sorted(groups, key=lambda name: hashlib.sha256(f"cap:{seed}:{name}".encode()).digest()):
+            if count >= most:
+                break
+            kept.update(map(id, groups[name]))
+            count += len(groups[name])
+    chosen = [label for label in labels.labels if id(label) in kept]
+    return msgspec.structs.replace(labels, labels=chosen, sha256=_digest(chosen))
+
+
+def _digest(labels: Sequence[Label]) -> str:
+    digest, encoder = hashlib.sha256(), msgspec.json.Encoder()
+    for label in labels:
+        digest.update(encoder.encode(label))
+    return digest.hexdigest()
 
 
 def check_trainable(labels: LabelSet) -> None:

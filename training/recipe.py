@@ -35,7 +35,7 @@ class EncoderKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class FitKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of the optimisation. Rates are per step; the weights of the losses are factors.
 
-    head_steps: steps of the heads alone, on the encoder as pretrained, before everything learns together.
+    head_epochs: epochs of the heads alone, on the encoder as pretrained, before everything learns together.
     step_dropout, bare_share: shares of rows shown without their step, and as their last message alone.
     """
 
@@ -44,7 +44,7 @@ class FitKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     learning_rate: Amount = 7e-5
     head_learning_rate: Amount = 3e-4
     layer_decay: Share = 0.9
-    head_steps: Count = 200
+    head_epochs: Count = 40
     head_weight_decay: Amount = 0.1
     weight_decay: Amount = 0.01
     warmup_share: Share = 0.1

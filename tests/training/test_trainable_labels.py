@@ -10,8 +10,16 @@ import pytest
 
 from learned_router.errors import InputError, LabelError
 from learned_router.request import Message
-from learned_router.training.labels import LEAST_BY_SPLIT, LEAST_LABELS, LabelSet, check_trainable, load_labels
+from learned_router.training.labels import (
+    LEAST_BY_SPLIT,
+    LEAST_LABELS,
+    LabelSet,
+    cap_sources,
+    check_trainable,
+    load_labels,
+)
 from learned_router.training.records import Label, Skipped, write_jsonl
+from learned_router.training.split import split as split_labels
 
 
 def make(train: int = 40, calibration: int = 20, test: int = 0, name: str = "a", **fields: object) -> list[Label]:
@@ -175,3 +183,45 @@ def test_labels_are_counted_by_split_and_by_source_with_licences_where_stated(tm
     assert labels.counts() == {"train": 33, "calibration": 10, "test": 5}
     assert labels.sources() == ({"ours": 45, "unnamed": 3}, {"ours": "Apache-2.0"})
     assert [label.id for label in labels.of("test")] == [label.id for label in named if label.split == "test"]
+
+
+def in_pairs(count: int, source: str) -> list[Label]:
+    """Labels of one source, two of each group."""
+    labels = make(count, 0, name=source, source=source)
+    return [msgspec.structs.replace(label, group=f"{source}{index // 2}") for index, label in enumerate(labels)]
+
+
+def test_a_large_source_is_cut_to_the_limit_and_a_small_one_is_left_whole() -> None:
+    labels = label_set(in_pairs(200, "large") + in_pairs(20, "small"))
+    assert cap_sources(labels, 60, 0).sources()[0] == {"large": 60, "small": 20}
+    assert cap_sources(labels, 200, 0).labels == labels.labels
+
+
+def test_groups_are_kept_whole_in_the_order_they_came_in() -> None:
+    labels = label_set(in_pairs(200, "large"))
+    kept = cap_sources(labels, 51, 0).labels
+    assert len(kept) == 52
+    assert {label.group for label in kept} == {label.group for label in kept[::2]}
+    assert [label.id for label in kept] == [label.id for label in labels.labels if label in kept]
+
+
+def test_the_choice_and_the_hash_depend_on_the_seed_alone() -> None:
+    labels = label_set(in_pairs(200, "large"))
+    first, again, other = (cap_sources(labels, 60, seed) for seed in (0, 0, 1))
+    assert first.labels == again.labels != other.labels
+    assert first.sha256 == again.sha256 != other.sha256
+
+
+def test_what_is_kept_of_a_source_is_split_as_the_whole_was() -> None:
+    whole = [
+        msgspec.structs.replace(label, messages=[Message("user", f"ask about thing {label.id}")])
+        for label in make(2000)
+    ]
+    kept = cap_sources(label_set(split(whole)), 500, 0).counts()
+    assert kept["train"] == pytest.approx(300, abs=50)
+    assert kept["test"] == pytest.approx(100, abs=40)
+
+
+def test_a_limit_below_one_is_refused() -> None:
+    with pytest.raises(LabelError, match=r"--most-per-source is 0; it must be at least 1"):
+        cap_sources(label_set(make()), 0, 0)
