@@ -213,11 +213,7 @@ def test_the_choice_and_the_hash_depend_on_the_seed_alone() -> None:
 
 
 def test_what_is_kept_of_a_source_is_split_as_the_whole_was() -> None:
-    whole = [
-        msgspec.structs.replace(label, messages=[Message("user", f"ask about thing {label.id}")])
-        for label in make(2000)
-    ]
-    kept = cap_sources(label_set(split(whole)), 500, 0).counts()
+    kept = cap_sources(label_set(split_labels(make(2000))), 500, 0).counts()
     assert kept["train"] == pytest.approx(300, abs=50)
     assert kept["test"] == pytest.approx(100, abs=40)
 
