@@ -179,7 +179,7 @@ def test_help_is_plain_fits_its_columns_and_shows_every_command_whatever_the_ter
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= pages.HELP_COLUMNS
     commands = {name.strip() for name in re.findall(r"^Usage: learned-router ([a-z]+) ", text, re.MULTILINE)}
-    assert commands == {(command.name or command.callback.__name__) for command in pages.app.registered_commands}
+    assert commands == set(pages.typer.main.get_command(pages.app).commands)
 
 
 @pytest.mark.parametrize(("stale", "code"), [(False, 0), (True, 1)])
