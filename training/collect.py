@@ -1,263 +1,391 @@
-"""Ask a model the requests of a paired log that it has not answered yet, over HTTP, and survive being killed.
+"""Ask tiers the requests of a log that they have not answered yet, many at a time, and survive being killed.
 
-Knows OpenAI's chat-completions protocol and its journal; knows nothing of tiers, grading or which model is good.
+Knows tiers, the journal and money; knows nothing of grading or of which model is good.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
-import os
-import random
+import functools
+import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import msgspec
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from learned_router.errors import InputError
+from learned_router.pricing import Price
+from learned_router.training.ask import Answer, Asker, Patience
+from learned_router.training.budget import Budget, body_tokens, output_tokens
+from learned_router.training.channels import Channel, open_channel
+from learned_router.training.collect_plan import Plan, Question, chosen_records, make_plan, question
+from learned_router.training.completion import BodyBuilder, chat_body
+from learned_router.training.endpoints import CollectTier
 from learned_router.training.journal import Journal
-from learned_router.training.records import Output, Record, ToolCall
+from learned_router.training.pace import Pace
+from learned_router.training.records import Output, Record, Skipped, write_jsonl
 
-RETRIED_STATUSES: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-REFUSED_STATUSES: Final = frozenset({401, 403})
+CLOSING: Final = frozenset({"quota_spent"})  # no further request can succeed
+# A tier is asked no further after so many failures in a row: whatever is wrong there, it is wrong for all.
+IN_A_ROW: Final = {"key_refused": 3, "not_found": 3, "not_connected": 20, "timeout": 20, "rate_limited": 20}
+IN_A_ROW_OTHER: Final = 50
+SCANNED_AT_ONCE: Final = 100  # records read before others may go on: reading must not hold up answers that arrive
 
-BodyBuilder = Callable[[Record, str], dict[str, Any]]
 
-
-class Endpoint(msgspec.Struct, frozen=True):
-    """Where a model is asked. ``url``: base up to and with ``/v1``. ``served_name``: the server's name for the model,
-    when it differs. ``api_key_variable``: environment variable that holds the key; the key itself is never stored.
+class Options(msgspec.Struct, frozen=True):
+    """How to ask. concurrency: requests under way at once, for each tier. max_cost: dollars that all runs with this
+    journal may spend together. sample: how many records, stratified by step. calls_in_text: also read tool calls that a
+    model wrote as JSON into its text. The rest goes into the request.
     """
 
-    url: str
-    served_name: str | None = None
-    api_key_variable: str | None = None
+    concurrency: int = 8
+    patience: Patience = Patience()
+    max_cost: float | None = None
+    sample: int | None = None
+    seed: int = 0
+    temperature: float | None = 0.0
+    max_tokens: int | None = None
+    calls_in_text: bool = False
 
 
-class Patience(msgspec.Struct, frozen=True):
-    """How long to wait and how often to try. Waits double from ``first_wait_s`` to ``longest_wait_s``, with jitter."""
-
-    timeout_s: float = 120.0
-    attempts: int = 5
-    first_wait_s: float = 0.5
-    longest_wait_s: float = 30.0
+DEFAULTS: Final = Options()
 
 
-def chat_body(record: Record, model: str) -> dict[str, Any]:
-    """The request as it stands in the record, in OpenAI's shape, asked greedily."""
-    body: dict[str, Any] = {"model": model, "messages": msgspec.to_builtins(record.messages), "temperature": 0}
-    if record.tools:
-        body["tools"] = record.tools
-    if record.response_format:
-        body["response_format"] = record.response_format
-    return body
+class TierRun(msgspec.Struct):
+    """What asking one tier came to. failed: by the reasons of ``ask.REASONS``. uncounted: answers whose tokens the server
+    did not count, so that their cost is by the rule. closed: why it was not asked to the end. notes: options left out.
+    """
+
+    answered: int = 0
+    failed: Skipped = msgspec.field(default_factory=Skipped)
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    expected_usd: float = 0.0  # of what was answered: how far expectations are off
+    uncounted: int = 0
+    in_a_row: int = 0
+    closed: str | None = None
+    notes: list[str] = msgspec.field(default_factory=list)
 
 
-def collect(
-    records: Sequence[Record],
-    model: str,
-    endpoint: Endpoint,
-    journal: Path,
+class CollectRun(msgspec.Struct):
+    """A whole collection. spent_usd: by this run, with what failed requests may have cost; before_usd: by runs before it.
+    left: requests not answered, by tier. written: records in ``out``.
+    """
+
+    tiers: list[CollectTier]
+    plan: Plan
+    runs: dict[str, TierRun]
+    out: Path
+    written: int
+    before_usd: float
+    spent_usd: float
+    over_budget: bool
+    max_cost: float | None
+    seconds: float
+
+    @property
+    def left(self) -> dict[str, int]:
+        asked = self.plan.tiers
+        return {name: asked[name].to_ask - run.answered for name, run in self.runs.items()}
+
+    @property
+    def complete(self) -> bool:
+        return not any(self.left.values())
+
+
+class Progress:
+    """What a run tells while it goes on; this one keeps it to itself."""
+
+    def start(self, tier: str, done: int, total: int) -> None: ...
+
+    def advance(self, tier: str, spent_usd: float) -> None: ...
+
+    def tell(self, sentence: str) -> None: ...
+
+
+def journal_of(out: Path) -> Path:
+    """Where the answers for ``out`` are kept while they come in, and after."""
+    return out.with_name(out.name + ".journal")
+
+
+def plan_files(
+    paths: Sequence[Path],
+    tiers: Sequence[CollectTier],
+    out: Path,
+    options: Options = DEFAULTS,
     *,
-    concurrency: int = 2,
-    patience: Patience | None = None,
-    build_body: BodyBuilder = chat_body,
-    calls_in_text: bool = False,
-    show_progress: bool = True,
-) -> list[Record]:
-    """Copies of the records, in their order, each with ``outputs[model]``; only what is missing is asked.
+    build_body: BodyBuilder | None = None,
+) -> Plan:
+    """What ``collect_files`` would ask, and its expected cost; needs no key, asks and writes nothing.
 
-    journal: append-only file beside the output; every answer is on disk before the next is asked for, so a run killed
-    at any moment resumes without asking twice. A request that failed is no answer: it gets ``error`` and is asked
-    again by the next run.
-    calls_in_text: also read tool calls that the model wrote as JSON into its text, for servers that do not.
-    Raises InputError when the endpoint refuses the key, or when an option or the journal cannot be used.
+    Raises InputError as ``collect_files`` does for files and options.
     """
-    return asyncio.run(
-        collect_async(
-            records,
-            model,
-            endpoint,
-            journal,
-            concurrency=concurrency,
-            patience=patience,
-            build_body=build_body,
-            calls_in_text=calls_in_text,
-            show_progress=show_progress,
-        )
+    _check(paths, out, options)
+    with Journal(journal_of(out), read_only=True) as journal:
+        return _plan(paths, tiers, journal, options, build_body or _body_builder(options))
+
+
+def collect_files(
+    paths: Sequence[Path],
+    tiers: Sequence[CollectTier],
+    out: Path,
+    options: Options = DEFAULTS,
+    *,
+    build_body: BodyBuilder | None = None,
+    progress: Progress | None = None,
+) -> CollectRun:
+    """Ask what the logs and the journal beside ``out`` do not hold, then write the records with all answers to ``out``.
+
+    An answer is on the disk before the next one is asked for, so a run killed at any moment goes on where it was. A
+    request that failed is no answer: it is counted, leaves no output, and is asked again by the next run.
+    build_body: the request of a record; else ``chat_body``.
+    Raises InputError when a file, an option or the journal cannot be used, when a key is not set, and when an endpoint
+    refuses before anything was answered; KeyboardInterrupt when interrupted, after what was under way has been kept.
+    """
+    _check(paths, out, options)
+    began = time.perf_counter()
+    builder = build_body or _body_builder(options)
+    with Journal(journal_of(out)) as journal:
+        before_usd = journal.spent_usd
+        plan = _plan(paths, tiers, journal, options, builder)
+        budget = Budget(options.max_cost, before_usd)
+        collection = _Collection(paths, tiers, plan, journal, budget, options, builder, progress or Progress())
+        interrupted = asyncio.run(collection.ask())
+        if interrupted:
+            raise KeyboardInterrupt
+        collection.raise_if_all_refused()
+        written = write_jsonl(out, _with_answers(paths, tiers, plan, journal, builder))
+    return CollectRun(
+        tiers=list(tiers),
+        plan=plan,
+        runs=collection.runs,
+        out=out,
+        written=written,
+        before_usd=before_usd,
+        spent_usd=budget.spent_usd - before_usd,
+        over_budget=budget.exhausted,
+        max_cost=options.max_cost,
+        seconds=time.perf_counter() - began,
     )
 
 
-async def collect_async(
-    records: Sequence[Record],
-    model: str,
-    endpoint: Endpoint,
-    journal: Path,
-    *,
-    concurrency: int = 2,
-    patience: Patience | None = None,
-    build_body: BodyBuilder = chat_body,
-    calls_in_text: bool = False,
-    show_progress: bool = True,
-) -> list[Record]:
-    """``collect`` for callers that already run an event loop."""
-    if concurrency < 1:
-        raise InputError(f"concurrency is {concurrency}; it must be at least 1")
-    patience = patience or Patience()
-    if patience.attempts < 1:
-        raise InputError(f"attempts is {patience.attempts}; it must be at least 1")
-    headers = _headers(endpoint)
-    bodies = {i: build_body(record, endpoint.served_name or model) for i, record in enumerate(records)}
-    keys = {i: (records[i].id, model, _fingerprint(body)) for i, body in bodies.items()}
-    answers: dict[int, Output] = {}
-    with Journal(journal) as book:
-        missing = []
-        for i, record in enumerate(records):
-            held = record.outputs.get(model)
-            if held is not None and held.error is None:
-                continue
-            if keys[i] in book.answered:
-                answers[i] = book.answered[keys[i]]
-            else:
-                missing.append(i)
-        todo = iter(missing)  # shared by the workers: each takes the next request when it is free
-        with _progress(show_progress) as progress:
-            bar = progress.add_task(f"asking {model}", total=len(bodies), completed=len(bodies) - len(missing))
+class _Collection:
+    """One run: the tiers side by side, each with its workers, over one journal and one budget."""
 
-            async def work(client: httpx.AsyncClient, todo: Iterator[int]) -> None:
-                for i in todo:
-                    output = await _ask(client, endpoint, bodies[i], patience)
-                    if calls_in_text and records[i].tools and output.tool_calls is None:
-                        output.tool_calls = read_calls(output.text or "")
-                    if output.error is None:
-                        book.write(keys[i], output)
-                    answers[i] = output
-                    progress.advance(bar)
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        tiers: Sequence[CollectTier],
+        plan: Plan,
+        journal: Journal,
+        budget: Budget,
+        options: Options,
+        build_body: BodyBuilder,
+        progress: Progress,
+    ) -> None:
+        self._paths = paths
+        self._asked = [tier for tier in tiers if plan.tiers[tier.name].to_ask]
+        self._plan = plan
+        self._journal = journal
+        self._budget = budget
+        self._options = options
+        self._build_body = build_body
+        self._progress = progress
+        self._interrupted = False
+        self.runs = {tier.name: TierRun() for tier in tiers}
 
-            async with httpx.AsyncClient(headers=headers, timeout=patience.timeout_s) as client:
+    async def ask(self) -> bool:
+        """Ask everything there is to ask. Returns whether it was interrupted, with what was under way finished."""
+        channels: list[Channel] = []
+        try:
+            for tier in self._asked:
+                assert tier.endpoint is not None
+                channels.append(
+                    open_channel(tier.endpoint, self._options.patience.timeout_s, self._options.concurrency)
+                )
+            with self._stopping_on_interrupt():
                 try:
                     async with asyncio.TaskGroup() as group:
-                        for _ in range(min(concurrency, len(missing))):
-                            group.create_task(work(client, todo))
-                except* InputError as refused:
-                    raise refused.exceptions[0] from None
-    return [
-        msgspec.structs.replace(record, outputs={**record.outputs, model: answers[i]}) if i in answers else record
-        for i, record in enumerate(records)
-    ]
+                        for tier, channel in zip(self._asked, channels, strict=True):
+                            self._start(group, tier, channel)
+                except* InputError as failed:
+                    raise failed.exceptions[0] from None
+        finally:
+            for channel in channels:
+                await channel.close()
+        return self._interrupted
 
+    def raise_if_all_refused(self) -> None:
+        """Raises InputError when a tier was given up and nothing at all was answered: there is nothing to write."""
+        closed = [(tier, run) for tier in self._asked if (run := self.runs[tier.name]).closed]
+        if closed and not any(run.answered for run in self.runs.values()) and not len(self._journal):
+            tier, run = closed[0]
+            raise InputError(f"--tier {tier.name}: {run.closed}")
 
-def _progress(shown: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, disable=not shown)
-
-
-def _headers(endpoint: Endpoint) -> dict[str, str]:
-    if endpoint.api_key_variable is None:
-        return {}
-    key = os.environ.get(endpoint.api_key_variable, "")
-    if not key:
-        raise InputError(
-            f"environment variable {endpoint.api_key_variable} is empty or not set; it must hold the API key of "
-            f"{endpoint.url}. Set it, or name another variable"
+    def _start(self, group: asyncio.TaskGroup, tier: CollectTier, channel: Channel) -> None:
+        assert tier.endpoint is not None
+        assert tier.price is not None
+        counts, run = self._plan.tiers[tier.name], self.runs[tier.name]
+        asker = Asker(
+            channel,
+            Pace(self._options.concurrency, self._options.patience.longest_asked_wait_s),
+            self._budget,
+            self._options.patience,
+            usd_of=functools.partial(_usd_of, tier.price, run),
+            key_variable=tier.endpoint.api_key_variable,
+            calls_in_text=self._options.calls_in_text,
         )
-    return {"Authorization": f"Bearer {key}"}
+        self._progress.start(tier.name, counts.journaled + counts.held, counts.journaled + counts.held + counts.to_ask)
+        questions = self._questions(tier)
+        turn = asyncio.Lock()  # an iterator is advanced by one worker at a time
+        for _ in range(min(self._options.concurrency, counts.to_ask)):
+            group.create_task(self._work(tier, asker, questions, turn))
 
+    async def _questions(self, tier: CollectTier) -> AsyncIterator[Question]:
+        """What is still to be asked of a tier, read from the logs as it is needed."""
+        taken = set()
+        for number, record in enumerate(chosen_records(self._paths, self._plan.drawn)):
+            if number % SCANNED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            asked = question(record, tier, self._build_body)
+            if asked is not None and asked.key not in self._journal and asked.key not in taken:
+                taken.add(asked.key)
+                yield asked
 
-def _fingerprint(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
-
-
-async def _ask(client: httpx.AsyncClient, endpoint: Endpoint, body: dict[str, Any], patience: Patience) -> Output:
-    """One request, tried until answered or out of attempts; the failure is then the output's ``error``."""
-    url = endpoint.url.rstrip("/") + "/chat/completions"
-    error, asked_wait_s = "", 0.0
-    for attempt in range(patience.attempts):
-        if attempt:
-            await asyncio.sleep(_wait_s(patience, attempt, asked_wait_s))
-            asked_wait_s = 0.0
-        started = time.perf_counter()
-        try:
-            response = await client.post(url, json=body)
-        except httpx.TransportError as failure:
-            error = f"{type(failure).__name__}: {failure}"
-            continue
-        if response.status_code == 200:
-            try:
-                return _read_output(response.json(), time.perf_counter() - started)
-            except (ValueError, KeyError, IndexError, TypeError) as failure:
-                error = f"answer is no chat completion ({type(failure).__name__}: {failure})"
+    async def _work(
+        self, tier: CollectTier, asker: Asker, questions: AsyncIterator[Question], turn: asyncio.Lock
+    ) -> None:
+        run = self.runs[tier.name]
+        while not self._interrupted and run.closed is None:
+            async with turn:
+                asked = await anext(questions, None)
+            if asked is None:
+                return
+            expected = asked.output_tokens if asked.output_tokens is not None else self._plan.answer_tokens
+            usd = self._to_reserve(tier, asked, expected)
+            answer = await asker.ask(asked.body, asked.input_tokens + expected, usd)
+            run.notes = list(asker.adapted.values())
+            if answer.reason == "over_budget":
+                return
+            if answer.output is None:
+                self._note_failure(tier, asked, answer)
                 continue
-        if response.status_code in REFUSED_STATUSES:
-            wanted = f"a valid key in ${endpoint.api_key_variable}" if endpoint.api_key_variable else "an API key"
-            raise InputError(f"{url}: refused with status {response.status_code}; it wants {wanted}")
-        error = f"status {response.status_code}: {response.text[:200]}"
-        if response.status_code not in RETRIED_STATUSES:
-            break
-        asked_wait_s = _asked_wait_s(response)
-    return Output(error=error)
+            self._journal.write(asked.record.id, asked.key, answer.output)
+            assert tier.price is not None
+            run.expected_usd += tier.price.cost_usd(asked.input_tokens, expected)
+            run.answered += 1
+            run.in_a_row = 0
+            self._progress.advance(tier.name, self._budget.spent_usd)
+
+    def _to_reserve(self, tier: CollectTier, asked: Question, expected_output: int) -> float:
+        """Dollars to set aside: with ``max_tokens`` the most it can be, else what is expected, corrected by what the
+        answers so far have shown to be too low."""
+        assert tier.price is not None
+        run, limit = self.runs[tier.name], self._options.max_tokens
+        usd = tier.price.cost_usd(asked.input_tokens, expected_output if limit is None else limit)
+        drift = run.cost_usd / run.expected_usd if run.expected_usd else 1.0
+        return usd * max(1.0, drift) if limit is None else usd
+
+    def _note_failure(self, tier: CollectTier, asked: Question, answer: Answer) -> None:
+        run = self.runs[tier.name]
+        run.failed.add(answer.reason, f"record {asked.record.id}: {answer.detail}")
+        run.in_a_row += 1
+        refused_at_once = answer.reason == "key_refused" and not run.answered
+        if answer.reason in CLOSING or refused_at_once or run.in_a_row >= IN_A_ROW.get(answer.reason, IN_A_ROW_OTHER):
+            run.closed = run.closed or _why_closed(tier, answer, run.in_a_row)
+            self._progress.tell(f"{tier.name}: {run.closed}")
+
+    @contextlib.contextmanager
+    def _stopping_on_interrupt(self) -> Iterator[None]:
+        """The first Ctrl-C lets what is under way be answered and kept, as it is paid for; the second does not wait."""
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            self._interrupted = True
+            loop.remove_signal_handler(signal.SIGINT)
+            self._progress.tell("stopping; waiting for the answers under way. Ctrl-C again: stop at once")
+
+        try:
+            loop.add_signal_handler(signal.SIGINT, stop)
+        except (NotImplementedError, ValueError, RuntimeError):  # Windows, or not the main thread
+            yield
+            return
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
 
 
-def _asked_wait_s(response: httpx.Response) -> float:
-    try:
-        return max(0.0, float(response.headers.get("retry-after", "0")))
-    except ValueError:  # the header may also hold a date; the doubling wait serves then
-        return 0.0
+def _check(paths: Sequence[Path], out: Path, options: Options) -> None:
+    for name, value in (("--concurrency", options.concurrency), ("--attempts", options.patience.attempts)):
+        if value < 1:
+            raise InputError(f"{name} is {value}; it must be at least 1")
+    if options.max_tokens is not None and options.max_tokens < 1:
+        raise InputError(f"--max-tokens is {options.max_tokens}; it must be at least 1")
+    if options.max_cost is not None and not options.max_cost >= 0:
+        raise InputError(f"--max-cost is {options.max_cost}; it must be an amount of dollars, 0 or more")
+    if not 0 < options.patience.timeout_s < float("inf"):
+        raise InputError(f"--timeout is {options.patience.timeout_s}; it must be a number of seconds above 0")
+    if any(path.resolve() == out.resolve() for path in paths):
+        raise InputError(f"--out {out}: is one of the logs; give another file, so that nothing of the log is lost")
+    if out.is_dir():
+        raise InputError(f"--out {out}: a folder; give the file to write, .jsonl or .jsonl.gz")
 
 
-def _wait_s(patience: Patience, attempt: int, asked_wait_s: float) -> float:
-    """Seconds before try ``attempt`` (1 is the first repetition): doubled each time, or what the server asked for."""
-    doubled = patience.first_wait_s * 2 ** (attempt - 1)
-    # jitter: workers that failed together do not come back together
-    wait_s = max(doubled * random.uniform(0.5, 1.0), asked_wait_s)
-    return min(wait_s, patience.longest_wait_s)
+def _body_builder(options: Options) -> BodyBuilder:
+    return functools.partial(chat_body, temperature=options.temperature, max_tokens=options.max_tokens)
 
 
-def _read_output(data: dict[str, Any], latency_s: float) -> Output:
-    message = data["choices"][0]["message"]
-    usage = data.get("usage") or {}
-    calls = message.get("tool_calls")
-    return Output(
-        text=message.get("content"),
-        tool_calls=[_read_call(call["function"]) for call in calls] if calls else None,
-        input_tokens=usage.get("prompt_tokens"),
-        output_tokens=usage.get("completion_tokens"),
-        latency_s=round(latency_s, 4),
+def _plan(
+    paths: Sequence[Path], tiers: Sequence[CollectTier], journal: Journal, options: Options, build_body: BodyBuilder
+) -> Plan:
+    return make_plan(
+        paths,
+        tiers,
+        journal,
+        build_body=build_body,
+        sample=options.sample,
+        seed=options.seed,
+        max_tokens=options.max_tokens,
     )
 
 
-def _read_call(function: dict[str, Any]) -> ToolCall:
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        with contextlib.suppress(json.JSONDecodeError):  # kept as the model wrote it: the grader judges it
-            arguments = json.loads(arguments or "{}")
-    return ToolCall(str(function["name"]), arguments)
+def _usd_of(price: Price, run: TierRun, output: Output, body: dict[str, Any]) -> float:
+    """What an answer has cost; counted by the rule where the server does not count, since nothing is never the price."""
+    if output.input_tokens is None or output.output_tokens is None:
+        run.uncounted += 1
+    given = body_tokens(body) if output.input_tokens is None else output.input_tokens
+    made = output_tokens(output)
+    usd = price.cost_usd(given, made)
+    run.input_tokens += given
+    run.output_tokens += made
+    run.cost_usd += usd
+    return usd
 
 
-def read_calls(text: str) -> list[ToolCall] | None:
-    """Tool calls that a model wrote into its text; None when there is none.
+def _with_answers(
+    paths: Sequence[Path], tiers: Sequence[CollectTier], plan: Plan, journal: Journal, build_body: BodyBuilder
+) -> Iterator[Record]:
+    for record in chosen_records(paths, plan.drawn):
+        answers = {
+            tier.model: journal.read(asked.key)
+            for tier in tiers
+            if (asked := question(record, tier, build_body)) is not None and asked.key in journal
+        }
+        yield msgspec.structs.replace(record, outputs={**record.outputs, **answers}) if answers else record
 
-    Reads every JSON object with a string ``name`` and ``arguments`` (or ``parameters``), bare, in a list, between
-    ``<tool_call>`` tags or in a fenced block, in the order written.
-    """
-    decoder = json.JSONDecoder()
-    calls: list[ToolCall] = []
-    place = text.find("{")
-    while place >= 0:
-        try:
-            value, end = decoder.raw_decode(text, place)
-        except (json.JSONDecodeError, RecursionError):
-            place = text.find("{", place + 1)
-            continue
-        if isinstance(value.get("name"), str) and ("arguments" in value or "parameters" in value):
-            calls.append(
-                _read_call({"name": value["name"], "arguments": value.get("arguments", value.get("parameters"))})
-            )
-        place = text.find("{", end)
-    return calls or None
+
+def _why_closed(tier: CollectTier, answer: Answer, in_a_row: int) -> str:
+    assert tier.endpoint is not None
+    where = tier.endpoint.url
+    if answer.reason == "key_refused":
+        variable = tier.endpoint.api_key_variable
+        wanted = (
+            f"a valid key in ${variable}" if variable else f"an API key; name its variable: --key {tier.name}=VARIABLE"
+        )
+        return f"{where} refused with {answer.detail}; it wants {wanted}"
+    return f"{where} is asked no further after {in_a_row} failures in a row, the last {answer.reason}: {answer.detail}"
