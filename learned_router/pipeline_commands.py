@@ -63,7 +63,7 @@ def collect(
     """Ask tiers what the logs do not hold yet: logs in, paired logs out. Killed, the same command goes on."""
     collect_room, report = _training("collect"), _training("collect_report")
     tiers = _training("endpoints").parse_tiers(tier, keys=key or [], prices=price or [])
-    options = collect_room.Options(
+    options = _training("ask_tiers").Options(
         concurrency=concurrency,
         patience=_training("ask").Patience(timeout_s=timeout, attempts=attempts),
         max_cost=max_cost,

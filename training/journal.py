@@ -45,6 +45,10 @@ class Journal:
         self._file: IO[bytes] | None = None
 
     def __enter__(self) -> Journal:
+        if self.path.exists() and not self.path.is_file():
+            raise InputError(
+                f"{self.path}: the journal must stand there, and something other than a file does; move it"
+            )
         try:
             if self._read_only:
                 self._file = self.path.open("rb")
