@@ -92,6 +92,7 @@ class LitellmChannel:
     """Any model that litellm knows, with the key where litellm looks for it, or in the variable that is named."""
 
     def __init__(self, endpoint: Endpoint, timeout_s: float) -> None:
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else importing it fetches a file from the web
         try:
             import litellm
         except ModuleNotFoundError:

@@ -23,7 +23,9 @@ from learned_router.training.endpoints import CollectTier, Endpoint
 from learned_router.training.records import Output, Record, Skipped, read_records, write_jsonl
 
 QUICK = Patience(timeout_s=0.4, attempts=2, first_wait_s=0.01, longest_wait_s=0.02, limited_attempts=4)
-GOOD = json.dumps({"choices": [{"message": {"content": "good"}}], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
+GOOD = json.dumps(
+    {"choices": [{"message": {"content": "good"}}], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+)
 
 
 @pytest.fixture
@@ -89,7 +91,10 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "error in 200": ("no_answer", lambda handler: reply(handler, 200, b'{"error": {"message": "overloaded"}}')),
     "no choices": ("no_answer", lambda handler: reply(handler, 200, b'{"choices": []}')),
     "null message": ("no_answer", lambda handler: reply(handler, 200, b'{"choices": [{"message": null}]}')),
-    "nothing said": ("no_answer", lambda handler: reply(handler, 200, b'{"choices": [{"message": {"content": null}}]}')),
+    "nothing said": (
+        "no_answer",
+        lambda handler: reply(handler, 200, b'{"choices": [{"message": {"content": null}}]}'),
+    ),
     "odd calls": ("no_answer", lambda handler: reply(handler, 200, b'{"choices": [{"message": {"tool_calls": [7]}}]}')),
     "half a body": ("broken_off", half_a_body),
     "half a chunked stream": ("broken_off", half_a_chunked_stream),
@@ -110,7 +115,10 @@ def ask(model: ModelServer, folder: Path, prompts: list[str], **options: Any) ->
     write_jsonl(folder / "log.jsonl", records)
     asked = [CollectTier("small", "m", Endpoint(model.url), Price(1.0, 1.0)), CollectTier("frontier", "big")]
     return collect_files(
-        [folder / "log.jsonl"], asked, folder / "pairs.jsonl", Options(**{"patience": QUICK, "concurrency": 1} | options)
+        [folder / "log.jsonl"],
+        asked,
+        folder / "pairs.jsonl",
+        Options(**{"patience": QUICK, "concurrency": 1} | options),
     )
 
 
