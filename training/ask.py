@@ -36,6 +36,7 @@ REASONS: Final = {
     "not_found": "status 404: the model or the URL is wrong",
     "bad_request": "another status 4xx: the server does not take the request",
     "unusual_status": "a status that no API answers with",
+    "interrupted": "not tried again, since the run was to stop",
     "over_budget": "not asked: --max-cost would have been exceeded",
 }
 
@@ -74,7 +75,7 @@ class Failure(NamedTuple):
 
 class Asker:
     """Asks one endpoint. usd_of: what an output has cost. Learns which options the model refuses, and leaves them out;
-    ``adapted`` says which, for people."""
+    ``adapted`` says which, for people. ``stopping``: nothing further is sent. ``sending``: tasks whose request is out."""
 
     def __init__(
         self,
@@ -95,6 +96,8 @@ class Asker:
         self._variable = key_variable
         self._calls_in_text = calls_in_text
         self.adapted: dict[str, str] = {}
+        self.stopping = False
+        self.sending: set[asyncio.Task[Any] | None] = set()
 
     async def ask(self, body: dict[str, Any], tokens: float, usd: float) -> Answer:
         """The answer to one request. tokens: it and its answer, expected. usd: set aside while it is under way."""
@@ -111,6 +114,8 @@ class Asker:
             outcome = await self._try(sent, tokens, usd)
             if isinstance(outcome, Output):
                 return Answer(outcome)
+            if self.stopping:
+                return Answer(None, "interrupted", outcome.detail)
             if outcome.reason == "bad_request" and self._learn(sent, outcome.detail):
                 failure = Failure("", "", True)
                 continue
@@ -124,6 +129,7 @@ class Asker:
         number = await self._pace.enter(tokens)
         spent, headers = usd, {}  # should this be cut off, it may have been charged
         try:
+            self.sending.add(asyncio.current_task())
             started = time.perf_counter()
             reply = await self._channel.send(body)
             headers = dict(reply.headers)
@@ -138,6 +144,7 @@ class Asker:
             spent = usd if nothing.charged else 0.0
             return Failure(nothing.reason, nothing.detail, nothing.reason != "too_long")
         finally:
+            self.sending.discard(asyncio.current_task())
             self._pace.leave(number, headers)
             self._budget.settle(usd, spent)
 

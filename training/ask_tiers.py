@@ -96,6 +96,7 @@ class Collection:
         self._options = options
         self._progress = progress
         self._interrupted = False
+        self._workers: list[tuple[asyncio.Task[None], Asker]] = []
         self.runs = {tier.name: TierRun() for tier in tiers}
 
     async def ask(self) -> bool:
@@ -143,7 +144,7 @@ class Collection:
         questions = self._questions(tier)
         turn = asyncio.Lock()  # an iterator is advanced by one worker at a time
         for _ in range(min(self._options.concurrency, counts.to_ask)):
-            group.create_task(self._work(tier, asker, questions, turn))
+            self._workers.append((group.create_task(self._work(tier, asker, questions, turn)), asker))
 
     async def _questions(self, tier: CollectTier) -> AsyncIterator[Question]:
         """What is still to be asked of a tier, read from the logs as it is needed."""
@@ -206,6 +207,10 @@ class Collection:
         def stop() -> None:
             self._interrupted = True
             loop.remove_signal_handler(signal.SIGINT)
+            for task, asker in self._workers:
+                asker.stopping = True
+                if task not in asker.sending:  # it waits for its turn, or to try again: nothing paid is lost
+                    task.cancel()
             self._progress.tell("stopping; waiting for the answers under way. Ctrl-C again: stop at once")
 
         try:

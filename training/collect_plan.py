@@ -68,8 +68,8 @@ class Question(NamedTuple):
 
 
 def read_requests(paths: Iterable[Path], skipped: Skipped) -> Iterator[Record]:
-    """The records of the logs. Every pass over them goes through here."""
-    return read_records(paths, skipped)
+    """The records of the logs, those without any answer with them. Every pass over the logs goes through here."""
+    return read_records(paths, skipped, bare=True)
 
 
 def chosen_records(paths: Sequence[Path], drawn: set[str] | None, skipped: Skipped | None = None) -> Iterator[Record]:

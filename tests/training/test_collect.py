@@ -414,6 +414,25 @@ def test_something_else_in_the_journals_place_is_told(model: ModelServer, tmp_pa
         run(write_log(tmp_path, 1), tiers(model))
 
 
+def test_bare_requests_are_asked_of_every_tier(model: ModelServer, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"id": "r0", "messages": [{"role": "user", "content": "request 0"}]}\n')
+    both = [CollectTier(name, name, Endpoint(model.url), FREE) for name in ("small", "frontier")]
+    done = run(log, both)
+    assert texts(done, "small") == texts(done, "frontier") == heard(1)
+
+
+def test_ctrl_c_waits_for_no_retry_and_no_rate_limit(model: ModelServer, tmp_path: Path) -> None:
+    model.play = lambda handler, body: (
+        len(model.asked) > 2 and (reply(handler, 429, b"", {"retry-after": "300"}) or True)
+    )
+    began = time.monotonic()
+    stopped = killed_after(4, model, write_log(tmp_path, 16), signal.SIGINT)
+    assert stopped.returncode == 130
+    assert time.monotonic() - began < 30
+    assert len(journal_of(tmp_path / "pairs.jsonl").read_text().splitlines()) == 2
+
+
 def test_out_may_not_be_one_of_the_logs(model: ModelServer, tmp_path: Path) -> None:
     log = write_log(tmp_path, 1)
     with pytest.raises(InputError, match="is one of the logs"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -10,9 +11,13 @@ from pathlib import Path
 
 import pytest
 from model_server import ModelServer, model_server
+from rich.console import Console
 
 from learned_router.cli import main
 from learned_router.request import Message
+from learned_router.training.collect import collect_files
+from learned_router.training.collect_report import LiveProgress
+from learned_router.training.endpoints import parse_tiers
 from learned_router.training.records import Output, Record, Skipped, read_records, write_jsonl
 
 Told = Callable[..., tuple[int, str, str]]
@@ -165,6 +170,17 @@ def test_litellm_asks_a_server_gets_its_tokens_and_names_its_failures(
     assert (told["answered"], told["input_tokens"], told["output_tokens"]) == (5, 35, 15)
     assert model.asked[0]["model"] == "m"
     assert "sk-very-secret-key" not in out + error + log.with_name("pairs.jsonl.journal").read_text()
+
+
+def test_a_terminal_sees_bars_with_the_cost_so_far(model: ModelServer, log: Path) -> None:
+    shown = Console(file=io.StringIO(), force_terminal=True, width=120)
+    tiers = parse_tiers(["frontier=big", f"small=m@{model.url}"], prices=["small=1000,1000"])
+    with LiveProgress(shown) as progress:
+        collect_files([log], tiers, log.with_name("pairs.jsonl"), progress=progress)
+    assert isinstance(shown.file, io.StringIO)
+    assert "asking small" in shown.file.getvalue()
+    assert "6/6" in shown.file.getvalue()
+    assert "$0.06 so far" in shown.file.getvalue()
 
 
 @pytest.mark.slow
