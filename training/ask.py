@@ -75,7 +75,8 @@ class Failure(NamedTuple):
 
 class Asker:
     """Asks one endpoint. usd_of: what an output has cost. Learns which options the model refuses, and leaves them out;
-    ``adapted`` says which, for people. ``stopping``: nothing further is sent. ``sending``: tasks whose request is out."""
+    ``adapted`` says which, for people. ``stopping``: nothing further is sent. ``sending``: tasks whose request is out.
+    ``cut``: answers that ended at their limit of tokens."""
 
     def __init__(
         self,
@@ -96,6 +97,7 @@ class Asker:
         self._variable = key_variable
         self._calls_in_text = calls_in_text
         self.adapted: dict[str, str] = {}
+        self.cut = 0
         self.stopping = False
         self.sending: set[asyncio.Task[Any] | None] = set()
 
@@ -142,7 +144,7 @@ class Asker:
             return outcome
         except NoReplyError as nothing:
             spent = usd if nothing.charged else 0.0
-            return Failure(nothing.reason, nothing.detail, nothing.reason != "too_long")
+            return Failure(nothing.reason, nothing.detail, nothing.reason not in ("too_long", "bad_request"))
         finally:
             self.sending.discard(asyncio.current_task())
             self._pace.leave(number, headers)
@@ -161,9 +163,11 @@ class Asker:
             )
             return Failure("not_json", told if start else "an empty answer", True)
         try:
-            return read_output(data, latency_s, calls_in_text=self._calls_in_text)
+            output = read_output(data, latency_s, calls_in_text=self._calls_in_text)
         except ValueError as error:
             return Failure("no_answer", str(error), True)
+        self.cut += data["choices"][0].get("finish_reason") == "length"
+        return output
 
     def _refusal(self, reply: Reply) -> Failure:
         status = reply.status

@@ -50,7 +50,8 @@ class Options(msgspec.Struct, frozen=True):
 
 class TierRun(msgspec.Struct):
     """What asking one tier came to. failed: by the reasons of ``ask.REASONS``. uncounted: answers whose tokens the server
-    did not count, so that their cost is by the rule. closed: why it was not asked to the end. notes: options left out.
+    did not count, so that their cost is by the rule. cut: answers that ended at their limit of tokens.
+    closed: why it was not asked to the end. notes: options left out.
     """
 
     answered: int = 0
@@ -60,6 +61,7 @@ class TierRun(msgspec.Struct):
     cost_usd: float = 0.0
     expected_usd: float = 0.0  # of what was answered: how far expectations are off
     uncounted: int = 0
+    cut: int = 0
     in_a_row: int = 0
     closed: str | None = None
     notes: list[str] = msgspec.field(default_factory=list)
@@ -168,7 +170,7 @@ class Collection:
             expected = asked.output_tokens if asked.output_tokens is not None else self._plan.answer_tokens
             usd = self._to_reserve(tier, asked, expected)
             answer = await asker.ask(asked.body, asked.input_tokens + expected, usd)
-            run.notes = list(asker.adapted.values())
+            run.notes, run.cut = list(asker.adapted.values()), asker.cut
             if answer.reason == "over_budget":
                 return
             if answer.output is None:

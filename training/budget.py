@@ -55,20 +55,20 @@ def text_tokens(text: str) -> int:
 
 def body_tokens(body: Mapping[str, Any]) -> int:
     """Tokens of a request: its messages, tools and response format as JSON, by the rule; an image counts 1,000."""
-    asked = [body[key] for key in ("messages", "tools", "response_format") if key in body]
+    asked = [body[key] for key in ("tools", "response_format") if key in body]
     images = 0
+    for message in body.get("messages", ()):
+        parts = message.get("content")
+        if isinstance(parts, list):
+            texts = [part for part in parts if not _is_image(part)]
+            images += len(parts) - len(texts)
+            message = {**message, "content": texts}
+        asked.append(message)
+    return text_tokens(json.dumps(asked, ensure_ascii=False)) + images * TOKENS_OF_IMAGE
 
-    def without_images(value: Any) -> Any:
-        nonlocal images
-        if isinstance(value, dict):
-            if "image" in str(value.get("type")) or "image_url" in value:
-                images += 1
-                return None
-            return {key: without_images(item) for key, item in value.items()}
-        return [without_images(item) for item in value] if isinstance(value, list) else value
 
-    written = json.dumps(without_images(asked), ensure_ascii=False)
-    return text_tokens(written) + images * TOKENS_OF_IMAGE
+def _is_image(part: Any) -> bool:
+    return isinstance(part, dict) and ("image" in str(part.get("type"))[:40] or "image_url" in part)
 
 
 def output_tokens(output: Output) -> int:

@@ -32,7 +32,7 @@ class Reply(NamedTuple):
 
 
 class NoReplyError(Exception):
-    """Nothing whole came back. reason: ``timeout``, ``not_connected``, ``broken_off`` or ``too_long``.
+    """Nothing whole came back. reason: ``timeout``, ``not_connected``, ``broken_off``, ``too_long`` or ``bad_request``.
 
     charged: whether the server may have worked on it, and may charge for it.
     """
@@ -62,7 +62,7 @@ class HttpChannel:
         self._timeout_s = timeout_s
         self._variable = endpoint.api_key_variable
         self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
+            headers={"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {}),
             timeout=timeout_s,
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         )
@@ -70,8 +70,15 @@ class HttpChannel:
     async def send(self, body: dict[str, Any]) -> Reply:
         received = bytearray()
         try:
+            content = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        except (ValueError, RecursionError) as failure:
+            raise NoReplyError("bad_request", f"it cannot be written as JSON ({failure})", charged=False) from None
+        try:
             # httpx's own limit holds for each read: a server that drips bytes would never meet it
-            async with asyncio.timeout(self._timeout_s), self._client.stream("POST", self._url, json=body) as response:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._client.stream("POST", self._url, content=content) as response,
+            ):
                 async for block in response.aiter_bytes():
                     received += block
                     if len(received) > LONGEST_ANSWER_BYTES:

@@ -80,19 +80,23 @@ def chosen_records(paths: Sequence[Path], drawn: set[str] | None, skipped: Skipp
 
 
 def question(record: Record, tier: CollectTier, build_body: BodyBuilder) -> Question | None:
-    """What to ask a tier of a record; None when the log holds the answer or the tier is never asked."""
+    """What to ask a tier of a record; None when the log holds the answer, the tier is never asked, or the record is
+    nested more deeply than JSON can be written."""
     held = record.outputs.get(tier.model)
     if tier.endpoint is None or (held is not None and held.error is None):
         return None
-    body = build_body(record, tier.endpoint.served_name or tier.model)
-    expected = answer_tokens(record)
+    try:
+        body = build_body(record, tier.endpoint.served_name or tier.model)
+        key = (tier.model, fingerprint(body))
+        estimated = body_tokens(body)
+        expected = answer_tokens(record)
+    except RecursionError:
+        return None
     limit = body.get("max_tokens")
     if expected is not None and limit is not None:
         expected = min(expected, limit)
     counted = counted_input_tokens(record)
-    return Question(
-        record, (tier.model, fingerprint(body)), body, body_tokens(body) if counted is None else counted, expected
-    )
+    return Question(record, key, body, estimated if counted is None else counted, expected)
 
 
 def make_plan(
@@ -132,8 +136,10 @@ def make_plan(
                 counts = plan.tiers[tier.name]
                 if tier.model in record.outputs and record.outputs[tier.model].error is None:
                     counts.held += 1
-                else:
+                elif tier.endpoint is None:
                     counts.absent += 1
+                else:
+                    skipped.add("too_deep", f"record {record.id}: nested too deeply to be asked of {tier.name}")
             else:
                 untold[tier.name] += _add(plan.tiers[tier.name], asked, tier, journal, seen)
     if not plan.chosen:

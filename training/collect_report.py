@@ -105,6 +105,8 @@ def render_run(run: CollectRun, console: Console) -> None:
             _say(console, f"{tier.name}: failed {found['count']:,}: {reason} (first: {found['first'][0]})", "yellow")
         for note in made.notes:
             _say(console, f"{tier.name}: {note}")
+        if made.cut:
+            _say(console, f"{tier.name}: {made.cut:,} answers were cut off at their limit of tokens", "yellow")
         if made.uncounted:
             _say(console, f"{tier.name}: {made.uncounted:,} answers without the server's count; {TOKEN_RULE}")
     before = f", beside {dollars(run.before_usd)} of runs before" if run.before_usd else ""
@@ -157,6 +159,7 @@ def summarize_run(run: CollectRun) -> dict[str, Any]:
             "input_tokens": made.input_tokens,
             "output_tokens": made.output_tokens,
             "uncounted": made.uncounted,
+            "cut": made.cut,
             "cost_usd": made.cost_usd,
             "closed": made.closed,
             "notes": made.notes,

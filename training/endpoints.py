@@ -98,10 +98,11 @@ def api_key(endpoint: Endpoint) -> str | None:
 
 
 def _parse_tier(option: str, variables: Mapping[str, str]) -> CollectTier:
+    told = _without_secrets(option)
     try:
         option.encode()
     except UnicodeEncodeError:
-        raise InputError(f"--tier {option!r}: not UTF-8; write it with characters that are") from None
+        raise InputError(f"--tier {told!r}: not UTF-8; write it with characters that are") from None
     name, separator, value = option.partition("=")
     model, *places = WHERE.split(value)
     if len(places) > 1:
@@ -109,16 +110,16 @@ def _parse_tier(option: str, variables: Mapping[str, str]) -> CollectTier:
     if value.startswith(LITELLM):
         model, places = value.removeprefix(LITELLM), [value]
     if not separator or not name or not model:
-        raise InputError(f"--tier {option!r}: {SPELLING}")
+        raise InputError(f"--tier {told!r}: {SPELLING}")
     if not places:
         if "://" in value:
-            raise InputError(f"--tier {_without_secrets(option)!r}: not an http or https URL; {SPELLING}")
+            raise InputError(f"--tier {told!r}: not an http or https URL; {SPELLING}")
         return CollectTier(name, model)
     (place,) = places
     if place.startswith(LITELLM):
         served = place.removeprefix(LITELLM)
         if not served:
-            raise InputError(f"--tier {option!r}: {SPELLING}")
+            raise InputError(f"--tier {told!r}: {SPELLING}")
         endpoint = Endpoint(LITELLM, served, variables.get(name))
     else:
         endpoint = _parse_url(name, place, variables.get(name))
@@ -182,4 +183,4 @@ def _check_names(option: str, given: Mapping[str, object], known: Sequence[str])
 
 
 def _without_secrets(option: str) -> str:
-    return re.sub(r"//[^/@]*@", "//…@", option)
+    return re.sub(r"//[^/@]*@|\?.*", "…", option)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import signal
 import subprocess
@@ -431,6 +432,30 @@ def test_ctrl_c_waits_for_no_retry_and_no_rate_limit(model: ModelServer, tmp_pat
     assert stopped.returncode == 130
     assert time.monotonic() - began < 30
     assert len(journal_of(tmp_path / "pairs.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_record_nested_too_deeply_or_with_what_json_has_no_number_for_stops_nothing(
+    model: ModelServer, tmp_path: Path
+) -> None:
+    log = write_log(tmp_path, 2)
+    message = {"messages": [{"role": "user", "content": "x"}], "outputs": {"big": {"text": "y"}}}
+    lines = []
+    for depth in (400, 940, 970, 990, 2000):
+        record = {"id": f"deep{depth}", **message, "tools": [{"name": "a", "deep": "HERE"}]}
+        lines.append(json.dumps(record).replace('"HERE"', "[" * depth + "]" * depth))
+    lines.append(json.dumps({"id": "nan", **message, "tools": [{"name": "a", "limit": math.nan}]}))
+    log.write_text(log.read_text() + "\n".join(lines) + "\n")
+    done = run(log, tiers(model))
+    answered = {record.id for record in written(done) if "m" in record.outputs}
+    assert {"r0", "r1", "deep400"} <= answered
+    assert done.runs["small"].failed.counts == {"bad_request": 1}  # the one with NaN
+    assert done.plan.skipped.counts["too_deep"] >= 1  # how many of the others depends on how deep the callers are
+
+
+def test_answers_that_end_at_their_limit_are_counted(model: ModelServer, tmp_path: Path) -> None:
+    answer = {"choices": [{"message": {"content": "half of it"}, "finish_reason": "length"}]}
+    model.play = lambda handler, body: reply(handler, 200, json.dumps(answer).encode()) or True
+    assert run(write_log(tmp_path, 3), tiers(model)).runs["small"].cut == 3
 
 
 def test_out_may_not_be_one_of_the_logs(model: ModelServer, tmp_path: Path) -> None:

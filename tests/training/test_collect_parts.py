@@ -110,6 +110,9 @@ def test_a_misspelt_tier_is_told(options: dict[str, Any], told: str) -> None:
         {"tiers": ["s=m@https://me:sk-secret@h/v1"]},
         {"tiers": ["s=m@https://h/v1?api-key=sk-secret"]},
         {"tiers": ["s=m@ftp://me:sk-secret@h/v1"]},
+        {"tiers": ["s=m@ftp://h/v1?key=sk-secret"]},
+        {"tiers": ["=m@https://me:sk-secret@h/v1"]},
+        {"tiers": ["s=m@https://h/v1", "t=@https://me:sk-secret@h/v1"], "prices": ["s=1,1"]},
         {"tiers": ["s=m"], "keys": ["s=sk-secret"]},
     ],
 )
