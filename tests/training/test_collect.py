@@ -1,75 +1,33 @@
-"""Collecting over a real HTTP server: nothing is asked twice or lost, a killed run goes on, money and keys are kept."""
+"""Collecting over a real HTTP server: each record its answer, nothing asked twice, money and keys kept."""
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from collecting import DOLLAR_A_TOKEN, FREE, HELD, heard, request, run, texts, tiers, write_log, written
 from model_server import ModelServer, model_server, reply
 
 from learned_router.errors import InputError
 from learned_router.pricing import Price
 from learned_router.request import Message
-from learned_router.training.ask import Patience
-from learned_router.training.ask_tiers import Options
-from learned_router.training.collect import CollectRun, collect_files, journal_of, plan_files
+from learned_router.training.collect import collect_files, plan_files
 from learned_router.training.endpoints import CollectTier, Endpoint
 from learned_router.training.label import label_files
-from learned_router.training.records import Output, Record, Skipped, ToolCall, read_records, write_jsonl
+from learned_router.training.records import Output, Skipped, ToolCall, read_records
 
-QUICK = Patience(timeout_s=5, attempts=3, first_wait_s=0.01, longest_wait_s=0.02)
-FREE = Price(0.0, 0.0)
-DOLLAR_A_TOKEN = Price(1e6, 1e6)  # the server counts 7 tokens in and 3 out: ten dollars an answer
 TOOLS = [{"type": "function", "function": {"name": "ping", "parameters": {"type": "object", "properties": {}}}}]
-HELD = Output(text="held by the log", input_tokens=7, output_tokens=3)
 
 
 @pytest.fixture
 def model() -> Iterator[ModelServer]:
     with model_server() as served:
         yield served
-
-
-def request(index: int, **fields: Any) -> Record:
-    outputs = fields.pop("outputs", {"big": HELD})
-    return Record(id=f"r{index}", messages=[Message("user", f"request {index}")], outputs=outputs, **fields)
-
-
-def write_log(folder: Path, records: int | list[Record]) -> Path:
-    made = [request(index) for index in range(records)] if isinstance(records, int) else records
-    write_jsonl(folder / "log.jsonl", made)
-    return folder / "log.jsonl"
-
-
-def tiers(model: ModelServer, price: Price = FREE, **endpoint: Any) -> list[CollectTier]:
-    return [CollectTier("small", "m", Endpoint(model.url, **endpoint), price), CollectTier("frontier", "big")]
-
-
-def run(log: Path, asked: list[CollectTier], **options: Any) -> CollectRun:
-    return collect_files([log], asked, log.with_name("pairs.jsonl"), Options(**{"patience": QUICK} | options))
-
-
-def written(run: CollectRun) -> list[Record]:
-    return list(read_records([run.out], Skipped()))
-
-
-def texts(run: CollectRun, name: str = "m") -> list[str | None]:
-    return [record.outputs[name].text if name in record.outputs else None for record in written(run)]
-
-
-def heard(count: int) -> list[str]:
-    return [f"heard request {index}" for index in range(count)]
 
 
 def test_every_record_gets_its_own_answer_with_tokens_latency_and_cost(model: ModelServer, tmp_path: Path) -> None:
@@ -134,104 +92,6 @@ def test_a_failure_leaves_no_output_so_no_label_says_that_the_model_was_wrong(
     assert done.runs["small"].failed.counts == {"bad_request": 1}
     labels = label_files([done.out], {"small": "m", "frontier": "big"}, tmp_path / "labels.jsonl")
     assert labels.skipped.counts == {"missing_tier": 1}
-
-
-def killed_after(
-    answers: int, model: ModelServer, log: Path, how: int = signal.SIGKILL
-) -> subprocess.CompletedProcess[str]:
-    """The real command in a process of its own, ended from outside once the server has heard so many requests."""
-    arguments = [
-        "--tier",
-        f"small=m@{model.url}",
-        "--price",
-        "small=0,0",
-        "--tier",
-        "frontier=big",
-        "--concurrency",
-        "2",
-    ]
-    command = [
-        sys.executable,
-        "-m",
-        "learned_router.cli",
-        "collect",
-        str(log),
-        "--out",
-        str(log.with_name("pairs.jsonl")),
-    ]
-    process = subprocess.Popen([*command, *arguments], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
-    while len(model.asked) < answers and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(how)
-    out, error = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(command, process.returncode, out, error)
-
-
-def test_after_a_sigkill_the_same_command_asks_only_what_was_not_answered(model: ModelServer, tmp_path: Path) -> None:
-    count, log = 16, write_log(tmp_path, 16)
-    model.delay_s = 0.05
-    assert killed_after(7, model, log).returncode == -signal.SIGKILL
-    assert not (tmp_path / "pairs.jsonl").exists()
-    kept = {json.loads(line)["id"] for line in journal_of(tmp_path / "pairs.jsonl").read_text().splitlines()}
-    assert 4 <= len(kept) < count
-    model.delay_s = 0.0
-    model.asked.clear()
-    done = run(log, tiers(model))
-    assert {prompt.replace("request ", "r") for prompt in model.prompts} == {f"r{i}" for i in range(count)} - kept
-    assert len(model.asked) == count - len(kept)
-    assert texts(done) == heard(count)
-
-
-def test_ctrl_c_keeps_the_answers_that_are_under_way(model: ModelServer, tmp_path: Path) -> None:
-    log = write_log(tmp_path, 16)
-    model.delay_s = 0.2
-    stopped = killed_after(3, model, log, signal.SIGINT)
-    assert stopped.returncode == 130
-    assert "waiting for the answers under way" in stopped.stderr
-    kept = journal_of(tmp_path / "pairs.jsonl").read_text().splitlines()
-    assert len(kept) == len(model.asked)  # whatever the server was asked and paid for is there
-
-
-def test_a_run_killed_while_writing_asks_only_the_torn_and_the_missing(model: ModelServer, tmp_path: Path) -> None:
-    log, journal = write_log(tmp_path, 3), tmp_path / "pairs.jsonl.journal"
-    run(log, tiers(model), concurrency=1)
-    whole = journal.read_bytes()
-    journal.write_bytes(whole[: -len(whole.splitlines()[-1]) // 2])
-    model.asked.clear()
-    done = run(write_log(tmp_path, 5), tiers(model))
-    assert sorted(model.prompts) == ["request 2", "request 3", "request 4"]
-    assert texts(done) == heard(5)
-    assert all(json.loads(line)["id"] for line in journal.read_text().splitlines())
-
-
-def test_a_damaged_line_in_the_middle_costs_only_that_answer(model: ModelServer, tmp_path: Path) -> None:
-    log, journal = write_log(tmp_path, 3), tmp_path / "pairs.jsonl.journal"
-    run(log, tiers(model), concurrency=1)
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(lines[0] + b"\x00\xff{\n" + lines[2])
-    model.asked.clear()
-    assert texts(run(log, tiers(model))) == heard(3)
-    assert model.prompts == ["request 1"]
-
-
-def test_a_second_process_on_the_same_journal_is_refused(model: ModelServer, tmp_path: Path) -> None:
-    log = write_log(tmp_path, 8)
-    script = (
-        "import sys; from pathlib import Path; from learned_router.training.journal import Journal\n"
-        "with Journal(Path(sys.argv[1])): print('held', flush=True); input()\n"
-    )
-    journal = str(journal_of(tmp_path / "pairs.jsonl"))
-    holder = subprocess.Popen([sys.executable, "-c", script, journal], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(InputError, match="another run holds this journal"):
-            run(log, tiers(model))
-    finally:
-        holder.kill()
-        holder.communicate()
-    assert run(log, tiers(model)).complete  # the lock went with the process that was killed
 
 
 def test_asking_stops_before_the_budget_could_be_exceeded_and_goes_on_with_more(
@@ -385,53 +245,12 @@ def test_a_key_refused_in_mid_run_keeps_what_was_answered(model: ModelServer, tm
     assert "wants an API key" in str(done.runs["small"].closed)
 
 
-def test_a_full_disk_is_told_and_what_was_written_is_kept(
-    model: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log, sync, synced = write_log(tmp_path, 4), os.fsync, []
-
-    def full(number: int) -> None:
-        synced.append(number)
-        if len(synced) > 3:  # the folder and two answers
-            raise OSError(errno.ENOSPC, "No space left on device")
-        sync(number)
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(InputError, match="No space left on device"):
-        run(log, tiers(model), concurrency=1)
-    monkeypatch.undo()
-    assert texts(run(log, tiers(model))) == heard(4)
-    assert model.prompts.count("request 0") == model.prompts.count("request 1") == 1
-
-
-@pytest.mark.parametrize("what", ["folder", "device"])
-def test_something_else_in_the_journals_place_is_told(model: ModelServer, tmp_path: Path, what: str) -> None:
-    place = journal_of(tmp_path / "pairs.jsonl")
-    if what == "folder":
-        place.mkdir()
-    else:
-        place.symlink_to(os.devnull)
-    with pytest.raises(InputError, match="something other than a file"):
-        run(write_log(tmp_path, 1), tiers(model))
-
-
 def test_bare_requests_are_asked_of_every_tier(model: ModelServer, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text('{"id": "r0", "messages": [{"role": "user", "content": "request 0"}]}\n')
     both = [CollectTier(name, name, Endpoint(model.url), FREE) for name in ("small", "frontier")]
     done = run(log, both)
     assert texts(done, "small") == texts(done, "frontier") == heard(1)
-
-
-def test_ctrl_c_waits_for_no_retry_and_no_rate_limit(model: ModelServer, tmp_path: Path) -> None:
-    model.play = lambda handler, body: (
-        len(model.asked) > 2 and (reply(handler, 429, b"", {"retry-after": "300"}) or True)
-    )
-    began = time.monotonic()
-    stopped = killed_after(4, model, write_log(tmp_path, 16), signal.SIGINT)
-    assert stopped.returncode == 130
-    assert time.monotonic() - began < 30
-    assert len(journal_of(tmp_path / "pairs.jsonl").read_text().splitlines()) == 2
 
 
 def test_a_record_nested_too_deeply_or_with_what_json_has_no_number_for_stops_nothing(
