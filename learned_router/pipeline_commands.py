@@ -87,7 +87,7 @@ def collect(
         print_json(report.summarize_run(run))
     else:
         report.render_run(run, output)
-        output.print(f"wrote {out}: {run.written:,} records", highlight=False)
+        output.print(f"wrote {out}: {run.written:,} records", highlight=False, markup=False)
     if not run.complete:
         errors.print(report.describe_left(run), style="yellow", markup=False, soft_wrap=True)
         raise typer.Exit(1)

@@ -62,18 +62,16 @@ class LiveProgress(Progress):
 
 def render_plan(plan: Plan, tiers: list[CollectTier], console: Console, max_cost: float | None = None) -> None:
     """Print what would be asked and its expected cost, tier by tier."""
-    table = _table("tier", "model", "held", "to ask", "tokens in", "tokens out", "expected")
+    _say_tiers(console, tiers)
+    table = _table("tier", "held", "to ask", "tokens in", "tokens out", "expected")
     for tier in tiers:
         counts = plan.tiers[tier.name]
         done = counts.held + counts.journaled + counts.shared
         asked = [f"{counts.input_tokens:,}", f"{counts.output_tokens:,}", dollars(counts.cost_usd)]
         row = asked if tier.endpoint else ["", "", "never asked"]
-        table.add_row(escape(tier.name), escape(tier.model), f"{done:,}", f"{counts.to_ask:,}", *row)
+        table.add_row(escape(tier.name), f"{done:,}", f"{counts.to_ask:,}", *row)
     console.print(table)
     _say(console, _records(plan))
-    for tier in tiers:
-        if tier.price:
-            _say(console, f"{tier.name}: {_price(tier)}")
     _say(console, TOKEN_RULE)
     _say(console, f"where the log holds no answer to go by, one of {plan.answer_tokens:,} tokens is expected")
     _say(console, f"expected in all {dollars(plan.cost_usd)}")
@@ -83,7 +81,8 @@ def render_plan(plan: Plan, tiers: list[CollectTier], console: Console, max_cost
 
 def render_run(run: CollectRun, console: Console) -> None:
     """Print what was asked, what failed and why, and what it cost."""
-    table = _table("tier", "model", "held", "answered", "failed", "not asked", "tokens in", "tokens out", "cost")
+    _say_tiers(console, run.tiers)
+    table = _table("tier", "held", "answered", "failed", "not asked", "tokens in", "tokens out", "cost")
     for tier in run.tiers:
         counts, made = run.plan.tiers[tier.name], run.runs[tier.name]
         row = [
@@ -94,7 +93,7 @@ def render_run(run: CollectRun, console: Console) -> None:
         ]
         tokens = [f"{made.input_tokens:,}", f"{made.output_tokens:,}", dollars(made.cost_usd)]
         numbers = [f"{number:,}" for number in row]
-        table.add_row(escape(tier.name), escape(tier.model), *numbers, *(tokens if tier.endpoint else ["", "", ""]))
+        table.add_row(escape(tier.name), *numbers, *(tokens if tier.endpoint else ["", "", ""]))
     console.print(table)
     _say(console, _records(run.plan))
     for tier in run.tiers:
@@ -195,11 +194,17 @@ def _tier(tier: CollectTier) -> dict[str, Any]:
     return {"model": tier.model, "endpoint": endpoint, "price": tier.price}
 
 
-def _price(tier: CollectTier) -> str:
-    assert tier.price is not None
-    price = tier.price
-    told = f"${price.input_per_million:g} in, ${price.output_per_million:g} out per million tokens"
-    return f"{told} ({price.source}, {price.as_of})"
+def _say_tiers(console: Console, tiers: list[CollectTier]) -> None:
+    for tier in tiers:
+        if tier.endpoint is None or tier.price is None:
+            _say(console, f"{tier.name}: {tier.model}, as the log has it", "bold")
+            continue
+        served = tier.endpoint.served_name if tier.endpoint.served_name not in (None, tier.model) else ""
+        where = "through litellm" if tier.endpoint.through_litellm else f"at {tier.endpoint.url}"
+        _say(console, f"{tier.name}: {tier.model} {where}{f', there {served}' if served else ''}", "bold")
+        price = tier.price
+        told = f"${price.input_per_million:g} in, ${price.output_per_million:g} out per million tokens"
+        _say(console, f"  {told} ({price.source}, {price.as_of})")
 
 
 def _records(plan: Plan) -> str:
@@ -211,7 +216,7 @@ def _records(plan: Plan) -> str:
 def _table(*headings: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     for place, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if place < 2 else "right", overflow="fold")
+        table.add_column(heading, justify="right" if place else "left", overflow="fold")
     return table
 
 
