@@ -57,20 +57,23 @@ class Patience(msgspec.Struct, frozen=True):
 
 
 class Answer(NamedTuple):
-    """What asking came to: an output, or None and the reason, with a detail for people."""
+    """What asking came to: an output, or None and the reason, with a detail for people. wasted_usd: what tries that gave
+    nothing may have cost."""
 
     output: Output | None
     reason: str = ""
     detail: str = ""
+    wasted_usd: float = 0.0
 
 
 class Failure(NamedTuple):
-    """One try that gave nothing. wait_s: what the server asked to wait."""
+    """One try that gave nothing. wait_s: what the server asked to wait. spent_usd: what it may have cost all the same."""
 
     reason: str
     detail: str
     retried: bool
     wait_s: float | None = None
+    spent_usd: float = 0.0
 
 
 class Asker:
@@ -103,7 +106,7 @@ class Asker:
 
     async def ask(self, body: dict[str, Any], tokens: float, usd: float) -> Answer:
         """The answer to one request. tokens: it and its answer, expected. usd: set aside while it is under way."""
-        failure, failed, limited = Failure("", "", True), 0, 0
+        failure, failed, limited, wasted_usd = Failure("", "", True), 0, 0, 0.0
         while failed < self._patience.attempts and limited < self._patience.limited_attempts:
             if failure.reason == "rate_limited":
                 limited += failure.wait_s is not None
@@ -111,13 +114,14 @@ class Asker:
             elif failure.reason:
                 await asyncio.sleep(max(self._backoff_s(failed), failure.wait_s or 0.0))
             if not await self._budget.reserve(usd):
-                return Answer(None, "over_budget", "--max-cost would have been exceeded")
+                return Answer(None, "over_budget", "--max-cost would have been exceeded", wasted_usd)
             sent = self._adapt(body)
             outcome = await self._try(sent, tokens, usd)
             if isinstance(outcome, Output):
-                return Answer(outcome)
+                return Answer(outcome, wasted_usd=wasted_usd)
+            wasted_usd += outcome.spent_usd
             if self.stopping:
-                return Answer(None, "interrupted", outcome.detail)
+                return Answer(None, "interrupted", outcome.detail, wasted_usd)
             if outcome.reason == "bad_request" and self._learn(sent, outcome.detail):
                 failure = Failure("", "", True)
                 continue
@@ -125,7 +129,7 @@ class Asker:
             if not failure.retried:
                 break
             failed += not (failure.reason == "rate_limited" and failure.wait_s is not None)
-        return Answer(None, failure.reason, scrub(failure.detail, self._variable)[:300])
+        return Answer(None, failure.reason, scrub(failure.detail, self._variable)[:300], wasted_usd)
 
     async def _try(self, body: dict[str, Any], tokens: float, usd: float) -> Output | Failure:
         number = await self._pace.enter(tokens)
@@ -139,12 +143,15 @@ class Asker:
             if isinstance(outcome, Output):
                 outcome.cost_usd = spent = self._usd_of(outcome, body)
                 self._pace.answered()
-            elif reply.status != 200:
+            elif reply.status == 200:
+                outcome = outcome._replace(spent_usd=usd)
+            else:
                 spent = 0.0
             return outcome
         except NoReplyError as nothing:
             spent = usd if nothing.charged else 0.0
-            return Failure(nothing.reason, nothing.detail, nothing.reason not in ("too_long", "bad_request"))
+            retried = nothing.reason not in ("too_long", "bad_request")
+            return Failure(nothing.reason, nothing.detail, retried, spent_usd=spent)
         finally:
             self.sending.discard(asyncio.current_task())
             self._pace.leave(number, headers)

@@ -171,6 +171,8 @@ class Collection:
             usd = self._to_reserve(tier, asked, expected)
             answer = await asker.ask(asked.body, asked.input_tokens + expected, usd)
             run.notes, run.cut = list(asker.adapted.values()), asker.cut
+            if answer.wasted_usd:  # counts against the budget of the runs to come, too
+                self._journal.write_waste(asked.record.id, asked.key, answer.wasted_usd)
             if answer.reason == "over_budget":
                 return
             if answer.output is None:

@@ -17,7 +17,9 @@ Key = tuple[str, str]  # model, fingerprint of what was asked
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One line: which request of which model was answered, and how. id: of the record that it was asked for."""
+    """One line: which request of which model was answered, and how. id: of the record that it was asked for. An output
+    with an error is no answer: it only holds what asking may have cost.
+    """
 
     id: str
     model: str
@@ -30,8 +32,8 @@ class Journal:
 
     A line torn by a kill is cut off on opening, so the next line starts clean; a damaged line elsewhere is ignored.
     read_only: look at what is there, absent files included, and change and lock nothing.
-    spent_usd: what the answers in it have cost. Raises InputError when the path cannot be opened for writing, or when
-    another process holds it.
+    spent_usd: what the answers in it have cost, with what may have been charged for none.
+    Raises InputError when the path cannot be opened for writing, or when another process holds it.
     """
 
     ENCODER: Final = msgspec.json.Encoder()
@@ -93,17 +95,24 @@ class Journal:
 
     def write(self, identity: str, key: Key, output: Output) -> None:
         """Append one answer; when this returns, it is on the disk. Raises InputError when the disk cannot hold it."""
+        self._places[key] = self._append(Entry(identity, *key, output))
+
+    def write_waste(self, identity: str, key: Key, usd: float) -> None:
+        """Append what a request may have cost without being answered. Raises InputError as ``write`` does."""
+        self._append(Entry(identity, *key, Output(error="not answered", cost_usd=usd)))
+
+    def _append(self, entry: Entry) -> int:
         assert self._file is not None
         try:
             place = self._file.seek(0, os.SEEK_END)
-            self._file.write(self.ENCODER.encode(Entry(identity, *key, output)) + b"\n")
+            self._file.write(self.ENCODER.encode(entry) + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
             raise InputError(
                 f"{self.path}: the answer cannot be written ({error}); what stands there is kept. Make room, run again"
             ) from None
-        self._places[key] = place
+        return place
 
     def _find_answers(self, file: IO[bytes]) -> int:
         """Note where each answer stands. Returns the length of the file without a torn last line."""
@@ -114,7 +123,8 @@ class Journal:
                 break
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # else it will be asked for again
                 entry = self.DECODER.decode(line)
-                self._places[(entry.model, entry.request)] = whole
+                if entry.output.error is None:
+                    self._places[(entry.model, entry.request)] = whole
                 self.spent_usd += entry.output.cost_usd or 0.0
             whole += len(line)
         return whole

@@ -128,6 +128,9 @@ def test_a_failed_request_that_may_have_been_charged_counts_as_spent(model: Mode
     assert len(model.asked) == 3
     assert done.spent_usd == 30.0
     assert done.over_budget
+    model.play = None
+    again = run(write_log(tmp_path, 4), tiers(model, DOLLAR_A_TOKEN), max_cost=55.0)
+    assert (again.before_usd, again.spent_usd) == (30.0, 20.0)
 
 
 def test_an_answer_without_the_servers_count_is_charged_by_the_rule_and_never_nothing(
