@@ -22,7 +22,7 @@ from learned_router.training.collect import CollectRun, collect_files
 from learned_router.training.endpoints import CollectTier, Endpoint
 from learned_router.training.records import Output, Record, Skipped, read_records, write_jsonl
 
-QUICK = Patience(timeout_s=0.4, attempts=2, first_wait_s=0.01, longest_wait_s=0.02, limited_attempts=4)
+QUICK = Patience(timeout_s=0.8, attempts=2, first_wait_s=0.01, longest_wait_s=0.02, limited_attempts=4)
 GOOD = json.dumps(
     {"choices": [{"message": {"content": "good"}}], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
 )
@@ -71,11 +71,11 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
             handler.wfile.flush()
         except OSError:
             return
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def say_nothing(handler: BaseHTTPRequestHandler) -> None:
-    time.sleep(1.0)
+    time.sleep(1.5)
 
 
 FAULTS: dict[str, tuple[str, Any]] = {
