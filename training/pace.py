@@ -80,8 +80,9 @@ class Pace:
         self._until = 0.0
         self._requests = self._tokens = math.inf  # what the server has told is left
         self._requests_whole_at = self._tokens_whole_at = 0.0
-        self._open: dict[int, float] = {}  # tokens of each request that is under way
-        self._entered = 0
+        self._open: dict[int, tuple[float, float]] = {}  # under way: tokens, and tokens of all that left up to then
+        self._entered = self._newest = 0
+        self._entered_tokens = 0.0
         self._freed = asyncio.Event()
         self.waited_s = 0.0
 
@@ -99,22 +100,28 @@ class Pace:
         self._requests -= 1
         self._tokens -= tokens
         self._entered += 1
-        self._open[self._entered] = tokens
+        self._entered_tokens += tokens
+        self._open[self._entered] = tokens, self._entered_tokens
         return self._entered
 
     def leave(self, number: int, headers: Mapping[str, str]) -> None:
         """The request is over; what its answer's headers say of the limits holds for those still under way, too."""
-        self._open.pop(number, None)
+        _, tokens_until = self._open.pop(number)
         self._freed.set()
         now = self._clock()
-        # the server may not have counted yet what is still on its way to it, so that is taken off
+        if number < self._newest:  # it comes late, and may even be of a time that the limits have left behind
+            return
+        # what left after this one it cannot have counted, and what left before may still be on its way: both are taken off
+        before = [tokens for other, (tokens, _) in self._open.items() if other < number]
         left, whole_s = _limit(headers, REQUESTS)
         if left is not None:
-            self._requests = left - len(self._open)
+            self._newest = number
+            self._requests = left - (self._entered - number) - len(before)
             self._requests_whole_at = now + min(whole_s, self._longest_s)
         left, whole_s = _limit(headers, TOKENS)
         if left is not None:
-            self._tokens = left - sum(self._open.values())
+            self._newest = number
+            self._tokens = left - (self._entered_tokens - tokens_until) - sum(before)
             self._tokens_whole_at = now + min(whole_s, self._longest_s)
 
     def pause(self, seconds: float) -> None:

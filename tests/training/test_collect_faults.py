@@ -227,8 +227,9 @@ def test_requests_are_held_back_before_a_limit_is_met(model: ModelServer, tmp_pa
     model.play = limited
     done = ask(model, tmp_path, [f"q{i}" for i in range(18)], concurrency=3)
     assert done.complete
-    assert limited.refused == 0
-    assert len(model.asked) == 18
+    # one at most: which of two requests a busy machine serves first, no client can know; unpaced there are many
+    assert limited.refused <= 1
+    assert len(model.asked) == 18 + limited.refused
 
 
 def test_a_limit_of_one_at_a_time_loses_nothing_to_eight_workers(model: ModelServer, tmp_path: Path) -> None:

@@ -156,18 +156,35 @@ def test_a_request_waits_until_what_the_headers_say_is_whole_again(
     assert waits(pace, clock, monkeypatch, tokens=100.0) == pytest.approx(seconds)
 
 
-def test_what_is_still_under_way_is_taken_off_what_is_left() -> None:
-    async def third_waits() -> bool:
+LIMIT_S = {"x-ratelimit-reset-requests": "30s"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "free"),
+    [
+        ([(1, 1)], False),  # the second is still under way
+        ([(1, 2)], True),
+        ([(2, 0), (1, 1)], False),  # the second has left later, so it tells the newer truth
+        ([(2, 1), (1, 2)], False),  # the first may not have been counted when the second was answered
+        ([(2, 2), (1, 0)], True),
+        ([(1, 1), (2, 0)], False),
+    ],
+)
+def test_an_answer_that_comes_late_gives_back_nothing_that_was_used_since(
+    answers: list[tuple[int, int]], free: bool
+) -> None:
+    async def third_may_leave() -> bool:
         pace = Pace(4, 60.0)
-        first, _ = await pace.enter(1.0), await pace.enter(1.0)
-        pace.leave(first, {"x-ratelimit-remaining-requests": "1", "x-ratelimit-reset-requests": "30s"})
+        numbers = [await pace.enter(1.0), await pace.enter(1.0)]
+        for place, left in answers:
+            pace.leave(numbers[place - 1], {"x-ratelimit-remaining-requests": str(left)} | LIMIT_S)
         try:
             await asyncio.wait_for(pace.enter(1.0), 0.05)
         except TimeoutError:
-            return True
-        return False
+            return False
+        return True
 
-    assert asyncio.run(third_waits())
+    assert asyncio.run(third_may_leave()) is free
 
 
 @given(st.dictionaries(st.text(max_size=5), st.integers(0, 60), max_size=8), st.integers(1, 200))
