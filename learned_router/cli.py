@@ -172,7 +172,10 @@ def main() -> NoReturn:
         show()
         sys.exit(getattr(error, "exit_code", 2))
     if code == INTERRUPTED:
-        _fail("interrupted; a training goes on from where it was when the same command is run again", INTERRUPTED)
+        _fail(
+            "interrupted; the same command goes on where a training or a collection was",
+            INTERRUPTED,
+        )
     sys.exit(code if isinstance(code, int) else 0)
 
 

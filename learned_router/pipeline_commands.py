@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
+from rich.console import Console
 
 from learned_router.errors import InputError, MissingExtraError
 from learned_router.policy import Tier
@@ -27,6 +28,69 @@ SeedOption = Annotated[
     typer.Option(min=0, max=2**32 - 1, help="Seed of everything random; the same seed gives the same result."),
 ]
 CacheOption = Annotated[Path | None, typer.Option(help="Folder that keeps embeddings between runs.")]
+
+
+@app.command()
+def collect(
+    logs: Annotated[list[Path], typer.Argument(help="Logs, .jsonl or .jsonl.gz.", metavar="LOGS...")],
+    tier: Annotated[
+        list[str],
+        typer.Option(help="NAME=MODEL (the log's own), NAME=MODEL@URL (a server, up to /v1) or NAME=litellm:MODEL."),
+    ],
+    out: Annotated[Path, typer.Option(help="File to write, .jsonl or .jsonl.gz; answers are kept beside it.")],
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=VARIABLE: environment variable of a tier's key; else OPENAI_API_KEY, for OpenAI alone."
+        ),
+    ] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=IN,OUT: $ per million tokens of a tier or model; 0,0 for one of your own."),
+    ] = None,
+    max_cost: Annotated[float | None, typer.Option(help="Dollars that all runs for this --out may spend.")] = None,
+    sample: Annotated[int | None, typer.Option(help="Only this many records, from each step its share.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be asked and what it costs.")] = False,
+    concurrency: Annotated[int, typer.Option(help="Requests under way at once, for each tier.")] = 8,
+    timeout: Annotated[float, typer.Option(help="Seconds for one answer.")] = 120.0,
+    attempts: Annotated[int, typer.Option(help="Times a request is tried.")] = 5,
+    temperature: Annotated[str, typer.Option(help="Sampling temperature; 'none' leaves it to the server.")] = "0",
+    max_tokens: Annotated[int | None, typer.Option(help="Longest answer; else the server's own limit.")] = None,
+    seed: SeedOption = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    json: JsonFlag = False,
+) -> None:
+    """Ask tiers what the logs do not hold yet: logs in, paired logs out. Killed, the same command goes on."""
+    collect_room, report = _training("collect"), _training("collect_report")
+    tiers = _training("endpoints").parse_tiers(tier, keys=key or [], prices=price or [])
+    options = _training("ask_tiers").Options(
+        concurrency=concurrency,
+        patience=_training("ask").Patience(timeout_s=timeout, attempts=attempts),
+        max_cost=max_cost,
+        sample=sample,
+        seed=seed,
+        temperature=_temperature(temperature),
+        max_tokens=max_tokens,
+    )
+    if dry_run:
+        plan = collect_room.plan_files(logs, tiers, out, options)
+        _tell_skipped(plan.skipped)
+        if json:
+            print_json(report.summarize_plan(plan, tiers))
+        else:
+            report.render_plan(plan, tiers, output, max_cost)
+        return
+    with report.LiveProgress(Console(quiet=True) if quiet or json else errors) as progress:
+        run = collect_room.collect_files(logs, tiers, out, options, progress=progress)
+    _tell_skipped(run.plan.skipped)
+    if json:
+        print_json(report.summarize_run(run))
+    else:
+        report.render_run(run, output)
+        output.print(f"wrote {out}: {run.written:,} records", highlight=False, markup=False)
+    if not run.complete:
+        errors.print(report.describe_left(run), style="yellow", markup=False, soft_wrap=True)
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -185,6 +249,18 @@ def _pairs(options: list[str], name: str) -> dict[str, str]:
             raise InputError(f"{name} {option!r}: {key!r} is given twice")
         pairs[key] = value
     return pairs
+
+
+def _temperature(value: str) -> float | None:
+    if value == "none":
+        return None
+    try:
+        temperature = float(value)
+    except ValueError:
+        temperature = -1.0
+    if not 0.0 <= temperature <= 2.0:
+        raise InputError(f"--temperature {value!r}: give a number in [0, 2], or 'none'")
+    return temperature
 
 
 def _check_text(name: str, value: str) -> None:

@@ -1,263 +1,169 @@
-"""Ask a model the requests of a paired log that it has not answered yet, over HTTP, and survive being killed.
+"""Fill a log with the answers of tiers that have not answered yet, and survive being killed. One call, logs in, log out.
 
-Knows OpenAI's chat-completions protocol and its journal; knows nothing of tiers, grading or which model is good.
+Knows files, the plan and the journal; knows nothing of HTTP, of grading or of which model is good.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
-import json
+import functools
 import os
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import httpx
 import msgspec
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from learned_router.errors import InputError
+from learned_router.training.ask_tiers import Collection, Options, Progress, TierRun
+from learned_router.training.budget import Budget
+from learned_router.training.collect_plan import Plan, Question, chosen_records, make_plan, question
+from learned_router.training.completion import BodyBuilder, chat_body
+from learned_router.training.endpoints import CollectTier
 from learned_router.training.journal import Journal
-from learned_router.training.records import Output, Record, ToolCall
+from learned_router.training.records import Record, write_jsonl
 
-RETRIED_STATUSES: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-REFUSED_STATUSES: Final = frozenset({401, 403})
-
-BodyBuilder = Callable[[Record, str], dict[str, Any]]
+DEFAULTS: Final = Options()
 
 
-class Endpoint(msgspec.Struct, frozen=True):
-    """Where a model is asked. ``url``: base up to and with ``/v1``. ``served_name``: the server's name for the model,
-    when it differs. ``api_key_variable``: environment variable that holds the key; the key itself is never stored.
+class CollectRun(msgspec.Struct):
+    """A whole collection. spent_usd: by this run, with what failed requests may have cost; before_usd: by runs before it.
+    left: requests not answered, by tier. written: records in ``out``.
     """
 
-    url: str
-    served_name: str | None = None
-    api_key_variable: str | None = None
+    tiers: list[CollectTier]
+    plan: Plan
+    runs: dict[str, TierRun]
+    out: Path
+    written: int
+    before_usd: float
+    spent_usd: float
+    over_budget: bool
+    max_cost: float | None
+    seconds: float
+
+    @property
+    def left(self) -> dict[str, int]:
+        asked = self.plan.tiers
+        return {name: asked[name].to_ask - run.answered for name, run in self.runs.items()}
+
+    @property
+    def complete(self) -> bool:
+        return not any(self.left.values())
 
 
-class Patience(msgspec.Struct, frozen=True):
-    """How long to wait and how often to try. Waits double from ``first_wait_s`` to ``longest_wait_s``, with jitter."""
-
-    timeout_s: float = 120.0
-    attempts: int = 5
-    first_wait_s: float = 0.5
-    longest_wait_s: float = 30.0
+def journal_of(out: Path) -> Path:
+    """Where the answers for ``out`` are kept while they come in, and after."""
+    return out.with_name(out.name + ".journal")
 
 
-def chat_body(record: Record, model: str) -> dict[str, Any]:
-    """The request as it stands in the record, in OpenAI's shape, asked greedily."""
-    body: dict[str, Any] = {"model": model, "messages": msgspec.to_builtins(record.messages), "temperature": 0}
-    if record.tools:
-        body["tools"] = record.tools
-    if record.response_format:
-        body["response_format"] = record.response_format
-    return body
-
-
-def collect(
-    records: Sequence[Record],
-    model: str,
-    endpoint: Endpoint,
-    journal: Path,
+def plan_files(
+    paths: Sequence[Path],
+    tiers: Sequence[CollectTier],
+    out: Path,
+    options: Options = DEFAULTS,
     *,
-    concurrency: int = 2,
-    patience: Patience | None = None,
-    build_body: BodyBuilder = chat_body,
-    calls_in_text: bool = False,
-    show_progress: bool = True,
-) -> list[Record]:
-    """Copies of the records, in their order, each with ``outputs[model]``; only what is missing is asked.
+    build_body: BodyBuilder | None = None,
+) -> Plan:
+    """What ``collect_files`` would ask, and its expected cost; needs no key, asks and writes nothing.
 
-    journal: append-only file beside the output; every answer is on disk before the next is asked for, so a run killed
-    at any moment resumes without asking twice. A request that failed is no answer: it gets ``error`` and is asked
-    again by the next run.
-    calls_in_text: also read tool calls that the model wrote as JSON into its text, for servers that do not.
-    Raises InputError when the endpoint refuses the key, or when an option or the journal cannot be used.
+    Raises InputError as ``collect_files`` does for files and options.
     """
-    return asyncio.run(
-        collect_async(
-            records,
-            model,
-            endpoint,
-            journal,
-            concurrency=concurrency,
-            patience=patience,
-            build_body=build_body,
-            calls_in_text=calls_in_text,
-            show_progress=show_progress,
-        )
+    _check(paths, out, options)
+    with Journal(journal_of(out), read_only=True) as journal:
+        return _plan(paths, tiers, journal, options, build_body or _body_builder(options))
+
+
+def collect_files(
+    paths: Sequence[Path],
+    tiers: Sequence[CollectTier],
+    out: Path,
+    options: Options = DEFAULTS,
+    *,
+    build_body: BodyBuilder | None = None,
+    progress: Progress | None = None,
+) -> CollectRun:
+    """Ask what the logs and the journal beside ``out`` do not hold, then write the records with all answers to ``out``.
+
+    An answer is on the disk before the next one is asked for, so a run killed at any moment goes on where it was. A
+    request that failed is no answer: it is counted, leaves no output, and is asked again by the next run.
+    build_body: the request of a record; else ``chat_body``.
+    Raises InputError when a file, an option or the journal cannot be used, when a key is not set, and when an endpoint
+    refuses before anything was answered; KeyboardInterrupt when interrupted, after what was under way has been kept.
+    """
+    _check(paths, out, options)
+    began = time.perf_counter()
+    builder = build_body or _body_builder(options)
+    with Journal(journal_of(out)) as journal:
+        before_usd = journal.spent_usd
+        plan = _plan(paths, tiers, journal, options, builder)
+        budget = Budget(options.max_cost, before_usd)
+
+        def questions(tier: CollectTier) -> Iterator[Question | None]:
+            return (question(record, tier, builder) for record in chosen_records(paths, plan.drawn))
+
+        collection = Collection(questions, tiers, plan, journal, budget, options, progress or Progress())
+        interrupted = asyncio.run(collection.ask())
+        if interrupted:
+            raise KeyboardInterrupt
+        collection.raise_if_all_refused()
+        written = write_jsonl(out, _with_answers(paths, tiers, plan, journal, builder))
+    return CollectRun(
+        tiers=list(tiers),
+        plan=plan,
+        runs=collection.runs,
+        out=out,
+        written=written,
+        before_usd=before_usd,
+        spent_usd=budget.spent_usd - before_usd,
+        over_budget=budget.exhausted,
+        max_cost=options.max_cost,
+        seconds=time.perf_counter() - began,
     )
 
 
-async def collect_async(
-    records: Sequence[Record],
-    model: str,
-    endpoint: Endpoint,
-    journal: Path,
-    *,
-    concurrency: int = 2,
-    patience: Patience | None = None,
-    build_body: BodyBuilder = chat_body,
-    calls_in_text: bool = False,
-    show_progress: bool = True,
-) -> list[Record]:
-    """``collect`` for callers that already run an event loop."""
-    if concurrency < 1:
-        raise InputError(f"concurrency is {concurrency}; it must be at least 1")
-    patience = patience or Patience()
-    if patience.attempts < 1:
-        raise InputError(f"attempts is {patience.attempts}; it must be at least 1")
-    headers = _headers(endpoint)
-    bodies = {i: build_body(record, endpoint.served_name or model) for i, record in enumerate(records)}
-    keys = {i: (records[i].id, model, _fingerprint(body)) for i, body in bodies.items()}
-    answers: dict[int, Output] = {}
-    with Journal(journal) as book:
-        missing = []
-        for i, record in enumerate(records):
-            held = record.outputs.get(model)
-            if held is not None and held.error is None:
-                continue
-            if keys[i] in book.answered:
-                answers[i] = book.answered[keys[i]]
-            else:
-                missing.append(i)
-        todo = iter(missing)  # shared by the workers: each takes the next request when it is free
-        with _progress(show_progress) as progress:
-            bar = progress.add_task(f"asking {model}", total=len(bodies), completed=len(bodies) - len(missing))
-
-            async def work(client: httpx.AsyncClient, todo: Iterator[int]) -> None:
-                for i in todo:
-                    output = await _ask(client, endpoint, bodies[i], patience)
-                    if calls_in_text and records[i].tools and output.tool_calls is None:
-                        output.tool_calls = read_calls(output.text or "")
-                    if output.error is None:
-                        book.write(keys[i], output)
-                    answers[i] = output
-                    progress.advance(bar)
-
-            async with httpx.AsyncClient(headers=headers, timeout=patience.timeout_s) as client:
-                try:
-                    async with asyncio.TaskGroup() as group:
-                        for _ in range(min(concurrency, len(missing))):
-                            group.create_task(work(client, todo))
-                except* InputError as refused:
-                    raise refused.exceptions[0] from None
-    return [
-        msgspec.structs.replace(record, outputs={**record.outputs, model: answers[i]}) if i in answers else record
-        for i, record in enumerate(records)
-    ]
+def _check(paths: Sequence[Path], out: Path, options: Options) -> None:
+    for name, value in (("--concurrency", options.concurrency), ("--attempts", options.patience.attempts)):
+        if value < 1:
+            raise InputError(f"{name} is {value}; it must be at least 1")
+    if options.max_tokens is not None and options.max_tokens < 1:
+        raise InputError(f"--max-tokens is {options.max_tokens}; it must be at least 1")
+    if options.max_cost is not None and not options.max_cost >= 0:
+        raise InputError(f"--max-cost is {options.max_cost}; it must be an amount of dollars, 0 or more")
+    if not 0 < options.patience.timeout_s < float("inf"):
+        raise InputError(f"--timeout is {options.patience.timeout_s}; it must be a number of seconds above 0")
+    if any(os.path.realpath(path) == os.path.realpath(out) for path in paths):
+        raise InputError(f"--out {out}: is one of the logs; give another file, so that nothing of the log is lost")
+    if out.is_dir():
+        raise InputError(f"--out {out}: a folder; give the file to write, .jsonl or .jsonl.gz")
 
 
-def _progress(shown: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, disable=not shown)
+def _body_builder(options: Options) -> BodyBuilder:
+    return functools.partial(chat_body, temperature=options.temperature, max_tokens=options.max_tokens)
 
 
-def _headers(endpoint: Endpoint) -> dict[str, str]:
-    if endpoint.api_key_variable is None:
-        return {}
-    key = os.environ.get(endpoint.api_key_variable, "")
-    if not key:
-        raise InputError(
-            f"environment variable {endpoint.api_key_variable} is empty or not set; it must hold the API key of "
-            f"{endpoint.url}. Set it, or name another variable"
-        )
-    return {"Authorization": f"Bearer {key}"}
-
-
-def _fingerprint(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
-
-
-async def _ask(client: httpx.AsyncClient, endpoint: Endpoint, body: dict[str, Any], patience: Patience) -> Output:
-    """One request, tried until answered or out of attempts; the failure is then the output's ``error``."""
-    url = endpoint.url.rstrip("/") + "/chat/completions"
-    error, asked_wait_s = "", 0.0
-    for attempt in range(patience.attempts):
-        if attempt:
-            await asyncio.sleep(_wait_s(patience, attempt, asked_wait_s))
-            asked_wait_s = 0.0
-        started = time.perf_counter()
-        try:
-            response = await client.post(url, json=body)
-        except httpx.TransportError as failure:
-            error = f"{type(failure).__name__}: {failure}"
-            continue
-        if response.status_code == 200:
-            try:
-                return _read_output(response.json(), time.perf_counter() - started)
-            except (ValueError, KeyError, IndexError, TypeError) as failure:
-                error = f"answer is no chat completion ({type(failure).__name__}: {failure})"
-                continue
-        if response.status_code in REFUSED_STATUSES:
-            wanted = f"a valid key in ${endpoint.api_key_variable}" if endpoint.api_key_variable else "an API key"
-            raise InputError(f"{url}: refused with status {response.status_code}; it wants {wanted}")
-        error = f"status {response.status_code}: {response.text[:200]}"
-        if response.status_code not in RETRIED_STATUSES:
-            break
-        asked_wait_s = _asked_wait_s(response)
-    return Output(error=error)
-
-
-def _asked_wait_s(response: httpx.Response) -> float:
-    try:
-        return max(0.0, float(response.headers.get("retry-after", "0")))
-    except ValueError:  # the header may also hold a date; the doubling wait serves then
-        return 0.0
-
-
-def _wait_s(patience: Patience, attempt: int, asked_wait_s: float) -> float:
-    """Seconds before try ``attempt`` (1 is the first repetition): doubled each time, or what the server asked for."""
-    doubled = patience.first_wait_s * 2 ** (attempt - 1)
-    # jitter: workers that failed together do not come back together
-    wait_s = max(doubled * random.uniform(0.5, 1.0), asked_wait_s)
-    return min(wait_s, patience.longest_wait_s)
-
-
-def _read_output(data: dict[str, Any], latency_s: float) -> Output:
-    message = data["choices"][0]["message"]
-    usage = data.get("usage") or {}
-    calls = message.get("tool_calls")
-    return Output(
-        text=message.get("content"),
-        tool_calls=[_read_call(call["function"]) for call in calls] if calls else None,
-        input_tokens=usage.get("prompt_tokens"),
-        output_tokens=usage.get("completion_tokens"),
-        latency_s=round(latency_s, 4),
+def _plan(
+    paths: Sequence[Path], tiers: Sequence[CollectTier], journal: Journal, options: Options, build_body: BodyBuilder
+) -> Plan:
+    return make_plan(
+        paths,
+        tiers,
+        journal,
+        build_body=build_body,
+        sample=options.sample,
+        seed=options.seed,
+        max_tokens=options.max_tokens,
     )
 
 
-def _read_call(function: dict[str, Any]) -> ToolCall:
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        with contextlib.suppress(json.JSONDecodeError):  # kept as the model wrote it: the grader judges it
-            arguments = json.loads(arguments or "{}")
-    return ToolCall(str(function["name"]), arguments)
-
-
-def read_calls(text: str) -> list[ToolCall] | None:
-    """Tool calls that a model wrote into its text; None when there is none.
-
-    Reads every JSON object with a string ``name`` and ``arguments`` (or ``parameters``), bare, in a list, between
-    ``<tool_call>`` tags or in a fenced block, in the order written.
-    """
-    decoder = json.JSONDecoder()
-    calls: list[ToolCall] = []
-    place = text.find("{")
-    while place >= 0:
-        try:
-            value, end = decoder.raw_decode(text, place)
-        except (json.JSONDecodeError, RecursionError):
-            place = text.find("{", place + 1)
-            continue
-        if isinstance(value.get("name"), str) and ("arguments" in value or "parameters" in value):
-            calls.append(
-                _read_call({"name": value["name"], "arguments": value.get("arguments", value.get("parameters"))})
-            )
-        place = text.find("{", end)
-    return calls or None
+def _with_answers(
+    paths: Sequence[Path], tiers: Sequence[CollectTier], plan: Plan, journal: Journal, build_body: BodyBuilder
+) -> Iterator[Record]:
+    for record in chosen_records(paths, plan.drawn):
+        answers = {
+            tier.model: journal.read(asked.key)
+            for tier in tiers
+            if (asked := question(record, tier, build_body)) is not None and asked.key in journal
+        }
+        yield msgspec.structs.replace(record, outputs={**record.outputs, **answers}) if answers else record

@@ -52,7 +52,7 @@ class Record(msgspec.Struct, omit_defaults=True):
 
     id: str
     messages: list[Message]
-    outputs: dict[str, Output]
+    outputs: dict[str, Output] = msgspec.field(default_factory=dict)
     tools: list[dict[str, Any]] | None = None
     response_format: dict[str, Any] | None = None
     session: str | None = None
@@ -120,13 +120,13 @@ class Skipped:
 T = TypeVar("T", Record, Label)
 
 
-def read_records(paths: Iterable[Path], skipped: Skipped) -> Iterator[Record]:
+def read_records(paths: Iterable[Path], skipped: Skipped, *, bare: bool = False) -> Iterator[Record]:
     """Yield the records of paired logs (``.jsonl`` or ``.jsonl.gz``, told apart by content), skipping bad lines.
 
-    Raises InputError when a file is missing or is no text or gzip at all.
+    bare: also requests that nobody has answered yet. Raises InputError when a file is missing or is no text or gzip at all.
     """
     for record, place in _read(paths, Record, skipped):
-        problem = _record_problem(record)
+        problem = _record_problem(record, bare)
         if problem:
             skipped.add(problem[0], f"{place}: {problem[1]}")
         else:
@@ -143,10 +143,10 @@ def read_labels(paths: Iterable[Path], skipped: Skipped) -> Iterator[Label]:
             yield label
 
 
-def _record_problem(record: Record) -> tuple[str, str] | None:
+def _record_problem(record: Record, bare: bool) -> tuple[str, str] | None:
     if not record.messages:
         return "no_messages", "messages is empty; it must hold at least one message"
-    if not record.outputs:
+    if not record.outputs and not bare:
         return "no_outputs", "outputs is empty; it must hold at least one model's answer"
     if record.step is not None and record.step not in STEPS:
         return "unknown_step", f"step is {record.step!r}; it must be one of {', '.join(STEPS)}, or absent"

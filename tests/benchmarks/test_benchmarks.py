@@ -6,6 +6,7 @@ import io
 import json
 from pathlib import Path
 
+import collect_speed
 import grader_agreement
 import pytest
 import speed
@@ -84,3 +85,11 @@ def test_training_peak_watches_a_whole_training(label_file: Path, tiny_encoder: 
 def test_training_peak_passes_on_what_training_says_when_it_fails(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"nowhere\.jsonl: no such file"):
         training_peak.measure([tmp_path / "nowhere.jsonl"])
+
+
+def test_collect_speed_measures_records_planned_answers_kept_and_memory() -> None:
+    found = collect_speed.measure(records=200, asked=20)
+    print(json.dumps(found))
+    assert found["planned_per_second"] > 0
+    assert found["collect_s"] > 0
+    assert 10 < found["peak_mb"] < 500

