@@ -66,6 +66,12 @@ class Duplicates(msgspec.Struct, frozen=True):
     groups: int
     largest: int
 
+    @classmethod
+    def none(cls) -> Duplicates:
+        """Of no request at all."""
+        nothing = np.zeros(0, dtype=np.int64)
+        return cls(nothing, nothing, 0, 0, 0, 0)
+
 
 class Fingerprints:
     """Fingerprints of requests, in order: 16 bytes each in memory, the rest in a file that is gone when closed.
@@ -100,8 +106,9 @@ class Fingerprints:
             else _bytes(f"{m.role}\x1f{text}")
             for m, text in zip(messages[:-1], texts, strict=False)
         )
+        context = _hash(form, _bytes(messages[-1].role), *_decisive_words(last), *earlier)
         self._exact.append(exact)
-        self._context.append(_hash(form, _bytes(messages[-1].role), *_decisive_words(last), *earlier))
+        self._context.append(context)
         self._sketches.write(_sketch(last))
         return exact
 
@@ -109,8 +116,7 @@ class Fingerprints:
         """Group what was taken in. A near duplicate is compared with its group's first request, so no chain forms."""
         exact = np.frombuffer(self._exact, dtype=np.uint64)
         if not len(exact):
-            none = np.zeros(0, dtype=np.int64)
-            return Duplicates(none, none, 0, 0, 0, 0)
+            return Duplicates.none()
         _, places, inverse = np.unique(exact, return_index=True, return_inverse=True)
         first = places.astype(np.int64)[inverse]
         originals = np.sort(places).astype(np.int64)

@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import connected_components
 
 from learned_router.errors import InputError
 from learned_router.request import Message
-from learned_router.training.records import Label
+from learned_router.training.records import Label, Record
 
 SIDES: Final = ("train", "calibration", "test")
 FRACTIONS: Final = (0.6, 0.2, 0.2)
@@ -44,8 +44,8 @@ class Keys:
     def __init__(self) -> None:
         self._stems, self._stem_groups, self._sessions = array("Q"), array("Q"), array("Q")
 
-    def add(self, label: Label) -> None:
-        """Take in the next label."""
+    def add(self, label: Label | Record) -> None:
+        """Take in the next label, or the record it was made from."""
         stem = stem_key(label)
         self._stems.append(int(stem[:16], 16))
         self._stem_groups.append(_digest(f"stem:{stem}"))
@@ -100,7 +100,7 @@ def group_name(group: int) -> str:
     return f"{group:016x}"
 
 
-def stem_key(label: Label) -> str:
+def stem_key(label: Label | Record) -> str:
     """Hash of what makes two requests the same question.
 
     A single question is its own stem. In a longer conversation or beside tools, what tools last returned belongs to
