@@ -207,6 +207,8 @@ class _Labelling:
         try:
             grades = _grade_gold(outputs) if method == "gold" else _grade(record, outputs)
             if self._redactor:  # after grading, which compares what the models really wrote
+                compared = {model: record.outputs[model] for model in tiers.values()}
+                record = msgspec.structs.replace(record, outputs=compared, reference=None, metadata=None)
                 record = self._redactor.redact(record)
                 outputs = {tier: record.outputs[model] for tier, model in tiers.items()}
         except RecursionError:
