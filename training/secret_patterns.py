@@ -36,8 +36,9 @@ _SECRET_NAME: Final = (
 
 
 class Rule(NamedTuple):
-    """pattern: its first group is replaced, or the whole where it has none or ``whole`` says so. needles: where none of them is in a text
-    (lowered, for a pattern that ignores case), neither is a match; looking for them costs a part of the pattern.
+    """pattern: its first group is replaced, or the whole where it has none or ``whole`` says so.
+    needles: where none of them is in a text (lowered, for a pattern that ignores case), neither is a match; looking
+    for them costs a part of the pattern.
     """
 
     kind: str
