@@ -64,7 +64,7 @@ def label_files(
     # beside the labels, where there is room for them; with redaction, what waits here is redacted already
     folder = next(parent for parent in out.absolute().parents if parent.is_dir())
     wanted = _Wanted(dict(tiers), labels, seed, fractions, redact, verdicts or {}, to_review)
-    with tempfile.TemporaryFile(dir=folder) as waiting, _Labelling(wanted, skipped, folder) as work:
+    with tempfile.TemporaryFile(dir=folder, buffering=1 << 20) as waiting, _Labelling(wanted, skipped, folder) as work:
         encoder = msgspec.json.Encoder()
         for item in work.make(read_records(paths, skipped)):
             waiting.write(encoder.encode(item) + b"\n")
