@@ -36,7 +36,8 @@ TEMPLATE: Final = 20
 LEAST_RARE: Final = 8  # sequences that belong to no template, for two requests to be compared at all
 PROBES: Final = 4  # rarest sequences by which a request is looked up; one in common is enough to be compared
 CHUNK: Final = 1 << 14
-TABLE: Final = 1 << 23
+SLOTS_A_REQUEST: Final = 2 * KEPT
+MOST_SLOTS: Final = 1 << 23
 EMPTY: Final = 0xFFFFFFFF
 BUFFER: Final = 1 << 20
 TOKENS: Final = 50_000  # remembered
@@ -146,12 +147,13 @@ class Fingerprints:
         )
 
     def _templated(self, originals: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """bool (TABLE,), by the last bits of a sequence's hash: whether more than ``TEMPLATE`` requests hold it."""
-        holders = np.zeros(TABLE, dtype=np.uint8)
+        """bool (a power of 2,), by the last bits of a sequence's hash: whether more than ``TEMPLATE`` requests hold it."""
+        slots = 1 << (SLOTS_A_REQUEST * len(originals)).bit_length()
+        holders = np.zeros(min(slots, MOST_SLOTS), dtype=np.uint8)
         for _, sketches in self._chunks(originals):
             whole = sketches[:, :KEPT]
-            slots, counts = np.unique(whole[_distinct(whole)] & (TABLE - 1), return_counts=True)
-            holders[slots] = np.minimum(holders[slots] + counts, TEMPLATE + 1)
+            held, counts = np.unique(whole[_distinct(whole)] & (len(holders) - 1), return_counts=True)
+            holders[held] = np.minimum(holders[held] + counts, TEMPLATE + 1)
         return holders > TEMPLATE
 
     def _candidates(self, originals: NDArray[np.int64], templated: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
@@ -160,7 +162,7 @@ class Fingerprints:
         keys, owners = [], []
         for indices, sketches in self._chunks(originals):
             whole = sketches[:, :KEPT]
-            rare = _distinct(whole) & ~templated[whole & (TABLE - 1)]
+            rare = _distinct(whole) & ~templated[whole & (len(templated) - 1)]
             probe = rare & (np.cumsum(rare, axis=1) <= PROBES) & (rare.sum(axis=1) >= LEAST_RARE)[:, None]
             rows, columns = np.nonzero(probe)
             keys.append(_mix(context[indices[rows]] ^ _mix(whole[rows, columns].astype(np.uint64))))
@@ -265,7 +267,7 @@ def _shared(left: NDArray[np.uint32], right: NDArray[np.uint32], templated: NDAr
     limit = min(int(left[-1]), int(right[-1]))
     a, b = (side[(side <= limit) & (side != EMPTY)] for side in (left, right))
     if templated is not None:
-        a, b = (side[~templated[side & (TABLE - 1)]] for side in (a, b))
+        a, b = (side[~templated[side & (len(templated) - 1)]] for side in (a, b))
     left_set, right_set = set(a.tolist()), set(b.tolist())
     both = len(left_set & right_set)
     return both / len(left_set | right_set) if both else 0.0
