@@ -26,7 +26,14 @@ def record(identity: str, tiny: str, big: str, **changes: Any) -> Record:
 
 
 def log() -> list[Record]:
-    chats = [record(f"chat-{i}", "one long answer of rather many words", "a reply that is longer") for i in range(20)]
+    chats = [
+        record(
+            f"chat-{i}",
+            "one long answer of rather many words",
+            "a reply that is longer than any label could be, and says nothing",
+        )
+        for i in range(20)
+    ]
     return chats + [record(f"label-{i}", "no", "yes") for i in range(5)] + [record("=id", "=1+1", "yes")]
 
 
