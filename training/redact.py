@@ -64,8 +64,9 @@ class Redactor:
 
     def redact_text(self, text: str) -> str:
         """``text`` without secrets, numbered as in a record of this one text."""
-        pen = _Pen(text)
-        while pen.look({"": text}, self._rules) and (cleaned := pen.clean(text)) != text:
+        pen, lowered = _Pen(text), text.lower()
+        rules = tuple(rule for rule in self._rules if rule.may_match(text, lowered))
+        while pen.look({"": text}, rules) and (cleaned := pen.clean(text)) != text:
             text = cleaned
         return text
 
