@@ -12,6 +12,7 @@ import tempfile
 import unicodedata
 from array import array
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import IO, Any, Final
@@ -88,6 +89,8 @@ class Fingerprints:
     def __init__(self, folder: Path | None = None) -> None:
         self._exact, self._context = array("Q"), array("Q")
         self._decisive = _DecisiveWords()
+        # an agent's prompt is the same in call after call, and often the longest text
+        self._plain_system = lru_cache(maxsize=16)(lambda text: _bytes(_plain(text)))
         self._sketches: IO[bytes] = tempfile.TemporaryFile(dir=folder, buffering=BUFFER)  # noqa: SIM115  (closed by close)
 
     def __len__(self) -> int:
@@ -100,24 +103,24 @@ class Fingerprints:
         self, messages: list[Message], tools: list[dict[str, Any]] | None, response_format: dict[str, Any] | None
     ) -> int:
         """Take in one request, of one message or more; returns its exact fingerprint."""
-        texts = [_plain(_content(message)) for message in messages]
+        contents = [_content(message) for message in messages]
+        last = contents[-1]
         form = msgspec.json.encode((tools or None, response_format)).lower()
-        exact = _hash(form, *(_bytes(f"{m.role}\x1f{text}") for m, text in zip(messages, texts, strict=True)))
-        last = _content(messages[-1])
+        exact, context = [form], [form]
+        for message, content in zip(messages, contents, strict=True):
+            system = message.role in {"system", "developer"}
+            plain = self._plain_system(content) if system else _bytes(_plain(content))
+            exact += [_bytes(message.role), plain]
+            # the system prompt may hold a date or a user's number; what was said since may not differ
+            context += [_bytes(message.role), plain.translate(None, _DIGITS) if system else plain]
         if len(last) > 2 * READ_CHARS:
             last = last[:READ_CHARS] + last[-READ_CHARS:]
-        # the system prompt may hold a date or a user's number; what was said since may not differ
-        earlier = (
-            _bytes(text).translate(None, _DIGITS)
-            if m.role in {"system", "developer"}
-            else _bytes(f"{m.role}\x1f{text}")
-            for m, text in zip(messages[:-1], texts, strict=False)
-        )
-        context = _hash(form, _bytes(messages[-1].role), self._decisive.of(last), *earlier)
-        self._exact.append(exact)
-        self._context.append(context)
+        context[-1] = self._decisive.of(last)
+        fingerprint = _hash(exact)
+        self._exact.append(fingerprint)
+        self._context.append(_hash(context))
         self._sketches.write(_sketch(last))
-        return exact
+        return fingerprint
 
     def find(self) -> Duplicates:
         """Group what was taken in. A near duplicate is compared with its group's first request, so no chain forms."""
@@ -280,9 +283,7 @@ def _mix(values: Hashes) -> Hashes:
     return values ^ (values >> np.uint64(31))
 
 
-def _hash(*parts: bytes) -> int:
-    digest = blake2b(digest_size=8)
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little"))
-        digest.update(part)
-    return int.from_bytes(digest.digest(), "little")
+def _hash(parts: list[bytes]) -> int:
+    # the lengths tell where a part ends
+    lengths = array("Q", map(len, parts)).tobytes()
+    return int.from_bytes(blake2b(b"".join((lengths, *parts)), digest_size=8).digest(), "little")
