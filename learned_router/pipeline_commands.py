@@ -99,17 +99,44 @@ def label(
     tier: Annotated[list[str], typer.Option(help="NAME=MODEL, cheapest tier first; at least two.")],
     out: Annotated[Path, typer.Option(dir_okay=False, help="File to write, .jsonl or .jsonl.gz.")],
     labels: Annotated[str, typer.Option(help="auto: grade the outputs; gold: take the log's own 'score'.")] = "auto",
+    redact: Annotated[
+        bool, typer.Option("--redact", help="Remove keys, tokens, passwords, e-mails and card numbers.")
+    ] = False,
+    review: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Also write doubtful cases to this CSV, for your verdicts.")
+    ] = None,
+    review_count: Annotated[int, typer.Option(min=1, help="How many cases --review writes.")] = 50,
+    reviews: Annotated[
+        list[Path] | None,
+        typer.Option(dir_okay=False, help="CSV of --review with verdicts, which win over every grade."),
+    ] = None,
     seed: SeedOption = 0,
     json: JsonFlag = False,
 ) -> None:
     """Grade what the tiers answered and split the labels: paired logs in, labels out."""
-    from_training = _training("label")
-    run = from_training.label_files(pairs, _pairs(tier, "--tier"), out, labels=labels, seed=seed)
+    report, review_table, tiers = _training("label_report"), _training("review"), _pairs(tier, "--tier")
+    run = _training("label").label_files(
+        pairs,
+        tiers,
+        out,
+        labels=labels,
+        seed=seed,
+        redact=redact,
+        verdicts=review_table.read_reviews(reviews or [], list(tiers)),
+        to_review=review_count if review else 0,
+    )
+    if review:
+        review_table.write_reviews(run.to_review, list(tiers), review)
     if json:
-        print_json(from_training.summarize(run))
-    else:
-        from_training.render_label_run(run, output)
-        output.print(f"wrote {out}", highlight=False)
+        print_json(report.summarize(run))
+        return
+    report.render_label_run(run, output)
+    output.print(f"wrote {out}", highlight=False)
+    if review:
+        output.print(
+            f"wrote {len(run.to_review)} cases to {review}: fill in 'verdict', then add --reviews {review}",
+            highlight=False,
+        )
 
 
 @app.command()

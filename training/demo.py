@@ -10,7 +10,7 @@ from rich.rule import Rule
 import learned_router
 from learned_router.errors import InputError
 from learned_router.router import Router
-from learned_router.training import label, report
+from learned_router.training import label, label_report, report
 from learned_router.training.labels import load_labels
 from learned_router.training.pipeline import train
 from learned_router.training.recipe import load_recipe
@@ -37,7 +37,7 @@ def run_demo(out: Path, *, recipe: str, seed: int, console: Console) -> Router:
 
     console.print(Rule("1  label and split the embedded sample", align="left"))
     run = label.label_files([sample_path()], TIERS, labels_path, seed=seed)
-    label.render_label_run(run, console)
+    label_report.render_label_run(run, console)
 
     console.print(Rule("2  train, calibrate, export, evaluate", align="left"))
     labels = load_labels([labels_path])

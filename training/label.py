@@ -1,72 +1,47 @@
 """Turn paired logs into labels: grade every tier's output, split, and count who was right where.
 
-Knows records, graders and the split; knows nothing of models' insides, training or the command line.
+Knows records, graders and the split; knows nothing of models' insides, training or the command line. What stands in
+memory is a few dozen bytes a record, whatever the log's size; the labels wait in a file until their group is known.
 """
 
 from __future__ import annotations
 
+import tempfile
 import time
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import IO, Final, Literal
 
 import msgspec
-from rich import box
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from learned_router.errors import InputError
+from learned_router.training.duplicates import Duplicates, Fingerprints
 from learned_router.training.graders import Grade, grade_by_agreement, grade_by_reference, grade_frontier
 from learned_router.training.graders.grade import CERTAINTY
+from learned_router.training.label_run import LabelRun, describe_skipped, find_warnings
 from learned_router.training.records import Label, Output, Record, Skipped, read_records, write_jsonl
-from learned_router.training.split import FRACTIONS, SIDES, split
+from learned_router.training.redact import Redactor
+from learned_router.training.split import FRACTIONS, SIDES, Keys, group_name, side_limits, side_of
+from learned_router.training.tally import Tally
 
 Method = Literal["auto", "gold"]
+Verdicts = Mapping[str, Mapping[str, float]]  # by record's id, what a person found each tier's output to be worth
 
-RIGHT: Final = 0.5  # the quality from which an output counts as right in the four cells
-UNCERTAIN: Final = 0.5  # labels of less certainty are reported as uncertain
-ENOUGH_LABELS: Final = 50
-UNEVEN_SHARE: Final = 0.1  # a side this far from its share is worth a warning: groups are few or large
-
-
-class FourCells(msgspec.Struct, frozen=True):
-    """How many labels of ``task`` have both the smallest and the top tier right, only one of them, or neither."""
-
-    task: str
-    both: int
-    only_frontier: int
-    only_small: int
-    neither: int
-
-    @property
-    def total(self) -> int:
-        return self.both + self.only_frontier + self.only_small + self.neither
+SHOWN_DOUBTFUL: Final = 10
+REVIEW: Final = "review"
 
 
-class LabelRun(msgspec.Struct, frozen=True):
-    """What ``label`` made of the records: the labels, what was left out and why, and what the labels say.
+class Place(msgspec.Struct, frozen=True):
+    """Where a label stands and what it counts, known once all labels are: the last fields of a label's line.
 
-    cells: one a task, most labels first. total: the same over all tasks. uncertain: share of the labels whose
-    certainty is below ``UNCERTAIN``. sides: labels by side of the split. seconds: wall clock, reading included.
+    The labels of one request, however often it was asked, count as one: each weighs its certainty by their number.
     """
 
-    labels: list[Label]
-    tiers: dict[str, str]
-    skipped: Skipped
-    read: int
-    seconds: float
-    cells: list[FourCells]
-    total: FourCells
-    graders: dict[str, int]
-    sides: dict[str, int]
-    uncertain: float
-    warnings: list[str]
-
-    @property
-    def records_per_second(self) -> float:
-        return self.read / self.seconds if self.seconds > 0 else 0.0
+    weight: float
+    split: str
+    group: str
 
 
 def label_files(
@@ -77,22 +52,27 @@ def label_files(
     labels: Method = "auto",
     seed: int = 0,
     fractions: Sequence[float] = FRACTIONS,
+    redact: bool = False,
+    verdicts: Verdicts | None = None,
+    to_review: int = 0,
 ) -> LabelRun:
     """Label the paired logs in ``paths`` and write the labels to ``out``. Raises as ``label`` and ``read_records`` do.
 
-    Nothing is written when no record can be labelled.
+    Memory does not grow with the length of the records. Nothing is written when no record can be labelled.
     """
     skipped = Skipped()
-    run = label(read_records(paths, skipped), tiers, labels=labels, seed=seed, fractions=fractions, skipped=skipped)
-    if not run.labels:
-        raise InputError(f"no record could be labelled: {describe_skipped(run.skipped)}")
-    write_labels(run, out)
-    return run
-
-
-def write_labels(run: LabelRun, path: Path) -> int:
-    """Write the labels of ``run``, one JSON object a line; ``.gz`` is gzipped. Returns how many."""
-    return write_jsonl(path, run.labels)
+    # beside the labels, where there is room for them; with redaction, what waits here is redacted already
+    folder = next(parent for parent in out.absolute().parents if parent.is_dir())
+    wanted = _Wanted(dict(tiers), labels, seed, fractions, redact, verdicts or {}, to_review)
+    with tempfile.TemporaryFile(dir=folder, buffering=1 << 20) as waiting, _Labelling(wanted, skipped, folder) as work:
+        encoder = msgspec.json.Encoder()
+        for item in work.make(read_records(paths, skipped)):
+            waiting.write(encoder.encode(item) + b"\n")
+        if not work.tally.made:
+            raise InputError(f"no record could be labelled: {describe_skipped(skipped)}")
+        waiting.seek(0)
+        write_jsonl(out, _placed_lines(waiting, work.places()))
+        return work.finish([])
 
 
 def label(
@@ -102,133 +82,151 @@ def label(
     labels: Method = "auto",
     seed: int = 0,
     fractions: Sequence[float] = FRACTIONS,
+    redact: bool = False,
+    verdicts: Verdicts | None = None,
+    to_review: int = 0,
     skipped: Skipped | None = None,
 ) -> LabelRun:
-    """Grade each record's outputs of ``tiers`` and split the labels.
+    """Grade each record's outputs of ``tiers`` and split the labels, which are kept in memory.
 
     records: read once, one at a time. tiers: model by tier name, cheapest first, the last being the frontier.
     labels: ``"auto"`` grades by the reference, else by agreement with the frontier's output; ``"gold"`` takes the
-    records' ``score``, which is read in no other case. skipped: what reading has left out so far; more is added.
-    Raises InputError for fewer than two tiers, and for a model that no record holds, naming those that are there.
+    records' ``score``, which is read in no other case. redact: keys, e-mails and card numbers do not reach the labels.
+    verdicts: win over every grade. to_review: how many doubtful labels to pick for a person. skipped: what reading has
+    left out so far; more is added.
+    Raises InputError for fewer than two tiers, and for a model that no record holds, naming those that are there;
+    MissingExtraError when redaction is asked for and its library is not installed.
     """
-    _check_options(tiers, labels)
-    skipped = Skipped() if skipped is None else skipped
-    began = time.perf_counter()
-    seen: Counter[str] = Counter()
-    read = 0
-    made: list[Label] = []
-    for record in records:
-        read += 1
-        seen.update(record.outputs.keys())
-        item = _label_record(record, tiers, labels, skipped)
-        if item is not None:
-            made.append(item)
-    _check_models(tiers, seen, read, skipped)
-    split(made, fractions=fractions, seed=seed)
-    sides = dict.fromkeys(SIDES, 0) | Counter(item.split for item in made)
-    cells, total = four_cells(made)
-    return LabelRun(
-        labels=made,
-        tiers=dict(tiers),
-        skipped=skipped,
-        read=read,
-        seconds=time.perf_counter() - began,
-        cells=cells,
-        total=total,
-        graders=dict(Counter(item.grader for item in made).most_common()),
-        sides=sides,
-        uncertain=sum(item.certainty < UNCERTAIN for item in made) / len(made) if made else 0.0,
-        warnings=list(_warnings(total, sides, fractions, skipped)),
-    )
+    wanted = _Wanted(dict(tiers), labels, seed, fractions, redact, verdicts or {}, to_review)
+    with _Labelling(wanted, Skipped() if skipped is None else skipped) as work:
+        made = list(work.make(records))
+        for item, place in zip(made, work.places(), strict=True):
+            item.weight, item.split, item.group = place.weight, place.split, place.group
+        return work.finish(made)
 
 
-def four_cells(labels: Iterable[Label]) -> tuple[list[FourCells], FourCells]:
-    """Four cells of each task, most labels first, and of all labels; smallest against top tier, right from 0.5 up."""
-    counts: dict[str, list[int]] = {}
-    for item in labels:
-        values = list(item.quality.values())
-        small, frontier = values[0] >= RIGHT, values[-1] >= RIGHT
-        cell = 0 if small and frontier else 1 if frontier else 2 if small else 3
-        counts.setdefault(item.task or "(no task)", [0, 0, 0, 0])[cell] += 1
-    cells = sorted((FourCells(task, *row) for task, row in counts.items()), key=lambda row: (-row.total, row.task))
-    sums = [sum(column) for column in zip(*counts.values(), strict=True)] if counts else [0, 0, 0, 0]
-    return cells, FourCells("all", *sums)
+class _Wanted(msgspec.Struct, frozen=True):
+    tiers: dict[str, str]
+    method: Method
+    seed: int
+    fractions: Sequence[float]
+    redact: bool
+    verdicts: Verdicts
+    to_review: int
 
 
-def render_label_run(run: LabelRun, console: Console) -> None:
-    """Print ``run`` to ``console``: four cells by task, graders, split, what was skipped, warnings, rate."""
-    small, frontier = next(iter(run.tiers)), list(run.tiers)[-1]
-    console.print(f"{run.tiers[small]} ({small}) beside {run.tiers[frontier]} ({frontier})", style="bold", markup=False)
-    # made for 80 columns: without a frame, and a long task folds rather than lose its end
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("task", overflow="fold")
-    for heading in ("labels", "both right", f"only {frontier}", f"only {small}", "neither"):
-        table.add_column(escape(heading), justify="right", no_wrap=True)
-    for row in [*run.cells, run.total]:
-        shares = (_with_share(n, row.total) for n in (row.both, row.only_frontier, row.only_small, row.neither))
-        table.add_row(escape(row.task), str(row.total), *shares, style="bold" if row is run.total else "")
-    console.print(table)
-    console.print("graded by " + ", ".join(f"{name} {count}" for name, count in run.graders.items()), highlight=False)
-    console.print("split " + ", ".join(f"{side} {count}" for side, count in run.sides.items()), highlight=False)
-    console.print(f"uncertain (below {UNCERTAIN}): {run.uncertain:.1%} of the labels", highlight=False)
-    if run.skipped.total:
-        console.print(f"skipped {describe_skipped(run.skipped)}", highlight=False, markup=False)
-    for warning in run.warnings:
-        console.print(f"warning: {warning}", style="yellow", highlight=False, markup=False)
-    rate = f"{run.read} records in {run.seconds:.2f} s ({run.records_per_second:,.0f} records/s)"
-    console.print(f"{len(run.labels)} labels from {rate}", highlight=False)
-
-
-def summarize(run: LabelRun) -> dict[str, Any]:
-    """``run`` without its labels, ready for JSON: what was read, made and left out, and what the labels say.
-
-    Shares lie in [0, 1], ``seconds`` are wall clock, ``records_per_second`` counts what was read.
+class _Labelling:
+    """One run: ``make`` the labels, then their ``places``, then ``finish``. folder: for a file of what does not stay
+    in memory. Raises InputError for options that make no sense.
     """
-    return {
-        "read": run.read,
-        "labels": len(run.labels),
-        "tiers": run.tiers,
-        "skipped": run.skipped.to_dict(),
-        "tasks": [_cells(row) for row in run.cells],
-        "total": _cells(run.total),
-        "graders": run.graders,
-        "sides": run.sides,
-        "uncertain": run.uncertain,
-        "warnings": run.warnings,
-        "seconds": run.seconds,
-        "records_per_second": run.records_per_second,
-    }
+
+    def __init__(self, wanted: _Wanted, skipped: Skipped, folder: Path | None = None) -> None:
+        _check_options(wanted.tiers, wanted.method)
+        self._wanted, self._skipped, self._began = wanted, skipped, time.perf_counter()
+        self._limits = side_limits(wanted.fractions)
+        self._redactor = Redactor() if wanted.redact else None
+        self._certainties, self._keys, self._prints = array("d"), Keys(), Fingerprints(folder)
+        self._unmet = set(wanted.verdicts)
+        self._read = 0
+        self._sides = dict.fromkeys(SIDES, 0)
+        self._duplicates = Duplicates.none()
+        self.tally = Tally(wanted.tiers, per_grader=max(SHOWN_DOUBTFUL, wanted.to_review))
+
+    def __enter__(self) -> _Labelling:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._prints.close()
+
+    def make(self, records: Iterable[Record]) -> Iterator[Label]:
+        """The labels, without their places. Raises InputError at the end when a tier's model was never met."""
+        seen: Counter[str] = Counter()
+        for record in records:
+            self._read += 1
+            seen.update(record.outputs.keys())
+            made = self._label(record)
+            if made is None:
+                continue
+            item, outputs = made
+            try:
+                # of the request as it was: two customers' questions are not one because their e-mails were removed
+                fingerprint = self._prints.add(record.messages, record.tools, record.response_format)
+            except RecursionError:
+                self._skipped.add("too_deep", f"record {item.id}: a message or tool is nested too deeply")
+                continue
+            self._keys.add(record)
+            self._certainties.append(item.certainty)
+            self.tally.add(item, outputs, fingerprint)
+            yield item
+        _check_models(self._wanted.tiers, seen, self._read, self._skipped)
+
+    def places(self) -> Iterator[Place]:
+        """Each label's place, in the order they were made."""
+        self._duplicates = self._prints.find()
+        groups = self._keys.groups(self._duplicates.first)
+        for certainty, size, group in zip(self._certainties, self._duplicates.sizes, groups, strict=True):
+            name = group_name(int(group))
+            side = side_of(name, self._limits, self._wanted.seed)
+            self._sides[side] += 1
+            yield Place(certainty / int(size), side, name)
+
+    def finish(self, labels: list[Label]) -> LabelRun:
+        tally, found = self.tally, self._duplicates
+        total = tally.total()
+        return LabelRun(
+            made=tally.made,
+            labels=labels,
+            tiers=self._wanted.tiers,
+            skipped=self._skipped,
+            read=self._read,
+            seconds=time.perf_counter() - self._began,
+            tasks=tally.tasks(),
+            steps=tally.steps(),
+            total=total,
+            graders=dict(tally.graders.most_common()),
+            sides=self._sides,
+            uncertain=tally.uncertain / tally.made if tally.made else 0.0,
+            duplicates={"exact": found.exact, "near": found.near, "groups": found.groups, "largest": found.largest},
+            costs=tally.costs,
+            doubtful=tally.doubtful(SHOWN_DOUBTFUL),
+            to_review=tally.doubtful_by_grader(self._wanted.to_review),
+            reviewed=tally.graders[REVIEW],
+            unknown_reviews=sorted(self._unmet),
+            warnings=list(find_warnings(total, self._sides, self._wanted.fractions, self._skipped)),
+        )
+
+    def _label(self, record: Record) -> tuple[Label, dict[str, Output]] | None:
+        """The label, with every tier's output; None, and a reason counted, when there can be none."""
+        tiers, method, skipped = self._wanted.tiers, self._wanted.method, self._skipped
+        place = f"record {record.id}"
+        missing = [model for model in tiers.values() if model not in record.outputs]
+        if missing:
+            skipped.add("missing_tier", f"{place}: no output of {', '.join(missing)}")
+            return None
+        outputs = {tier: record.outputs[model] for tier, model in tiers.items()}
+        try:
+            grades = _grade_gold(outputs) if method == "gold" else _grade(record, outputs)
+            if self._redactor:  # after grading, which compares what the models really wrote
+                compared = {model: record.outputs[model] for model in tiers.values()}
+                record = msgspec.structs.replace(record, outputs=compared, reference=None, metadata=None)
+                record = self._redactor.redact(record)
+                outputs = {tier: record.outputs[model] for tier, model in tiers.items()}
+        except RecursionError:
+            skipped.add("too_deep", f"{place}: nested too deeply to be compared")
+            return None
+        verdict = self._wanted.verdicts.get(record.id)
+        if verdict is not None:
+            self._unmet.discard(record.id)
+            grades = {tier: Grade(verdict[tier], CERTAINTY[REVIEW], REVIEW) for tier in tiers}
+        if isinstance(grades, tuple):
+            skipped.add(grades[0], f"{place}: {grades[1]}")
+            return None
+        return _made(record, outputs, grades, tiers), outputs
 
 
-def _cells(row: FourCells) -> dict[str, Any]:
-    return {**msgspec.structs.asdict(row), "labels": row.total}
-
-
-def describe_skipped(skipped: Skipped) -> str:
-    """``"3 × missing_tier (first: record a, record b)"`` and so on, in one line."""
-    reasons = skipped.to_dict()
-    if not reasons:
-        return "nothing was read"
-    return "; ".join(
-        f"{item['count']} × {reason} (first: {', '.join(item['first'])})" for reason, item in reasons.items()
-    )
-
-
-def _label_record(record: Record, tiers: Mapping[str, str], method: Method, skipped: Skipped) -> Label | None:
-    place = f"record {record.id}"
-    missing = [model for model in tiers.values() if model not in record.outputs]
-    if missing:
-        skipped.add("missing_tier", f"{place}: no output of {', '.join(missing)}")
-        return None
-    outputs = {tier: record.outputs[model] for tier, model in tiers.items()}
-    try:
-        grades = _grade_gold(outputs) if method == "gold" else _grade(record, outputs)
-    except RecursionError:
-        grades = "too_deep", "its reference or an output is nested too deeply to be compared"
-    if isinstance(grades, tuple):
-        skipped.add(grades[0], f"{place}: {grades[1]}")
-        return None
-    certainty = min(grade.certainty for grade in grades.values())
+def _made(
+    record: Record, outputs: Mapping[str, Output], grades: Mapping[str, Grade], tiers: Mapping[str, str]
+) -> Label:
     names = dict.fromkeys(grade.grader for grade in grades.values())
     # the frontier is right by definition: the name that tells how the label came about is the other one
     names.pop("agreement:frontier", None)
@@ -238,8 +236,7 @@ def _label_record(record: Record, tiers: Mapping[str, str], method: Method, skip
         quality={tier: grade.quality for tier, grade in grades.items()},
         models=dict(tiers),
         grader="+".join(names),
-        certainty=certainty,
-        weight=certainty,
+        certainty=min(grade.certainty for grade in grades.values()),
         tools=record.tools,
         response_format=record.response_format,
         step=record.step,
@@ -251,6 +248,13 @@ def _label_record(record: Record, tiers: Mapping[str, str], method: Method, skip
         # without its score: what learns from labels must not see gold
         outputs={tier: msgspec.structs.replace(outputs[tier], score=None) for tier in list(tiers)[:-1]},
     )
+
+
+def _placed_lines(waiting: IO[bytes], places: Iterable[Place]) -> Iterator[msgspec.Raw]:
+    """The waiting labels' lines, which lack the fields of ``Place`` (absent while at their defaults), with them."""
+    encoder = msgspec.json.Encoder()
+    for line, place in zip(waiting, places, strict=True):
+        yield msgspec.Raw(line.rstrip(b"\n").removesuffix(b"}") + b"," + encoder.encode(place)[1:])
 
 
 def _grade_gold(outputs: Mapping[str, Output]) -> dict[str, Grade] | tuple[str, str]:
@@ -297,22 +301,3 @@ def _check_models(tiers: Mapping[str, str], seen: Counter[str], read: int, skipp
         wanted = ", ".join(f"{tier}={model}" for tier, model in absent.items())
         there = ", ".join(f"{model} ({count})" for model, count in seen.most_common())
         raise InputError(f"--tier {wanted}: in none of {read} records; the models that are there: {there or 'none'}")
-
-
-def _warnings(
-    total: FourCells, sides: Mapping[str, int], fractions: Sequence[float], skipped: Skipped
-) -> Iterator[str]:
-    if skipped.counts["no_output_to_grade"]:
-        yield "some records hold no text and no tool calls; if they hold scores, label them with --labels gold"
-    if total.total < ENOUGH_LABELS:
-        yield f"{total.total} labels; training needs {ENOUGH_LABELS} or more"
-    if total.total and not total.only_frontier + total.only_small:
-        yield "the smallest and the top tier are right on the same requests; there is no difference to learn"
-    for (side, count), share in zip(sides.items(), fractions, strict=True):
-        found = count / total.total if total.total else share
-        if total.total >= ENOUGH_LABELS and abs(found - share) > UNEVEN_SHARE:
-            yield f"{side} holds {found:.0%} of the labels, not {share:.0%}: sessions or questions are few or large"
-
-
-def _with_share(count: int, total: int) -> str:
-    return f"{count} ({count / total:.0%})" if total else "0"

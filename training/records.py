@@ -70,8 +70,10 @@ class Label(msgspec.Struct, omit_defaults=True):
     """One graded request.
 
     quality: score in [0, 1] by tier name, cheapest tier first. outputs: those of every tier but the top one.
-    certainty: how far the grader trusts its grade, in [0, 1]. weight: what the label counts in training.
-    group: requests that share a session or a question's stem; a group never stands on two sides of the split.
+    certainty: how far the grader trusts its grade, in [0, 1]. weight: what the label counts in training, its certainty
+    divided by how many labels there are of the same request.
+    group: requests that share a session or a question's stem, or repeat each other; a group never stands on two sides
+    of the split.
     """
 
     id: str
@@ -298,7 +300,7 @@ def _without_surrogates(value: Any) -> Any:
     return value
 
 
-def write_jsonl(path: Path, items: Iterable[msgspec.Struct]) -> int:
+def write_jsonl(path: Path, items: Iterable[msgspec.Struct | msgspec.Raw]) -> int:
     """Write one JSON object a line, gzipped when named ``.gz``; written aside, then renamed. Returns the count."""
     encoder = msgspec.json.Encoder()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,14 +8,19 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from array import array
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 from learned_router.errors import InputError
 from learned_router.request import Message
-from learned_router.training.records import Label
+from learned_router.training.records import Label, Record
 
 SIDES: Final = ("train", "calibration", "test")
 FRACTIONS: Final = (0.6, 0.2, 0.2)
@@ -33,27 +38,69 @@ _OPTIONS: Final = re.compile(
 _WORD: Final = re.compile(r"\w+|[-+*/=<>^]")
 
 
+class Keys:
+    """What groups labels, 24 bytes a label, so that labels need not be held in memory to be split."""
+
+    def __init__(self) -> None:
+        self._stems, self._stem_groups, self._sessions = array("Q"), array("Q"), array("Q")
+
+    def add(self, label: Label | Record) -> None:
+        """Take in the next label, or the record it was made from."""
+        stem = stem_key(label)
+        self._stems.append(int(stem[:16], 16))
+        self._stem_groups.append(_digest(f"stem:{stem}"))
+        self._sessions.append(_digest(f"session:{label.session}") if label.session else 0)
+
+    def groups(self, same: NDArray[np.int64] | None = None) -> NDArray[np.uint64]:
+        """uint64 (n,), each label's group. same: int64 (n,), of each label an earlier one that it repeats, or itself.
+
+        Labels are one group when they share a session, or a question's stem (its text without wrapper and options),
+        or repeat each other, or are linked by a chain of such labels. The group is named by the smallest hash of its
+        sessions, and where it has none, of its stems: by what it is, never by places in a file.
+        """
+        stems, names, sessions = (
+            np.frombuffer(column, dtype=np.uint64) for column in (self._stems, self._stem_groups, self._sessions)
+        )
+        count = len(stems)
+        if not count:
+            return np.zeros(0, dtype=np.uint64)
+        pairs = [_equal_neighbours(stems), _equal_neighbours(sessions)]
+        if same is not None:
+            later = np.flatnonzero(same != np.arange(count))
+            pairs.append((same[later], later))
+        left, right = (np.concatenate(side) for side in zip(*pairs, strict=True))
+        links = coo_matrix((np.ones(len(left), dtype=np.int8), (left, right)), shape=(count, count))
+        _, members = connected_components(links, directed=False)
+        nothing = np.iinfo(np.uint64).max
+        by_session, by_stem = (np.full(count, nothing, dtype=np.uint64) for _ in range(2))
+        np.minimum.at(by_session, members, np.where(sessions == 0, nothing, sessions))
+        np.minimum.at(by_stem, members, names)
+        return np.where(by_session == nothing, by_stem, by_session)[members]
+
+
 def split(labels: Sequence[Label], *, fractions: Sequence[float] = FRACTIONS, seed: int = 0) -> list[Label]:
     """Set ``split`` and ``group`` of every label, in place, and return the labels.
 
-    Labels are one group when they share a session, or a question's stem (its text without wrapper and options), or
-    are linked by a chain of such labels. A group's side is a hash of the seed and its key, so a question met again in
-    another file or another run goes to the same side, as long as its group is the same.
+    A group's side is a hash of the seed and its name, so a question met again in another file or another run goes to
+    the same side, as long as its group is the same (``Keys.groups``).
     fractions: expected shares of train, calibration and test, which sum to 1. Raises InputError when they do not.
     """
-    limits = _limits(fractions)
-    groups = _Groups()
-    for i, label in enumerate(labels):
-        groups.join(f"label:{i}", f"stem:{stem_key(label)}")
-        if label.session:
-            groups.join(f"label:{i}", f"session:{label.session}")
-    for i, label in enumerate(labels):
-        label.group = hashlib.sha256(groups.key(f"label:{i}").encode()).hexdigest()[:16]
-        label.split = _side(label.group, limits, seed)
+    limits = side_limits(fractions)
+    keys = Keys()
+    for label in labels:
+        keys.add(label)
+    for label, group in zip(labels, keys.groups().tolist(), strict=True):
+        label.group = group_name(group)
+        label.split = side_of(label.group, limits, seed)
     return list(labels)
 
 
-def stem_key(label: Label) -> str:
+def group_name(group: int) -> str:
+    """A group as it stands in a label: 16 hexadecimal digits."""
+    return f"{group:016x}"
+
+
+def stem_key(label: Label | Record) -> str:
     """Hash of what makes two requests the same question.
 
     A single question is its own stem. In a longer conversation or beside tools, what tools last returned belongs to
@@ -103,41 +150,28 @@ def _text(message: Message) -> str:
     return msgspec.json.encode(message.tool_calls).decode() if message.tool_calls else ""
 
 
-class _Groups:
-    """Union-find over names; a group's key is its smallest name, whatever the order it was built in."""
-
-    def __init__(self) -> None:
-        self._parent: dict[str, str] = {}
-
-    def join(self, left: str, right: str) -> None:
-        a, b = self._root(left), self._root(right)
-        # "label:…" sorts before "session:…" and "stem:…": places in a file must never name a group
-        first, last = sorted((a, b), key=_by_permanence)
-        self._parent[last] = first
-
-    def key(self, name: str) -> str:
-        return self._root(name)
-
-    def _root(self, name: str) -> str:
-        parent = self._parent.setdefault(name, name)
-        while parent != (above := self._parent[parent]):
-            self._parent[name] = above
-            name, parent = parent, above
-        return parent
+def _digest(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "replace")).digest()[:8], "big")
 
 
-def _by_permanence(name: str) -> tuple[bool, bool, str]:
-    return name.startswith("label:"), not name.startswith("session:"), name
+def _equal_neighbours(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of places that hold the same key, as many as link all that do; 0 is no key."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    equal = (ordered[1:] == ordered[:-1]) & (ordered[1:] != 0)
+    return order[:-1][equal], order[1:][equal]
 
 
-def _limits(fractions: Iterable[float]) -> tuple[float, float]:
+def side_limits(fractions: Iterable[float]) -> tuple[float, float]:
+    """Where calibration and test begin, in [0, 1]. Raises InputError for fractions that do not sum to 1."""
     shares = tuple(fractions)
     if len(shares) != len(SIDES) or any(not share >= 0 for share in shares) or abs(sum(shares) - 1) > 1e-6:
         raise InputError(f"fractions: found {shares}; give the shares of {', '.join(SIDES)}, which sum to 1")
     return shares[0], shares[0] + shares[1]
 
 
-def _side(group: str, limits: tuple[float, float], seed: int) -> str:
+def side_of(group: str, limits: tuple[float, float], seed: int) -> str:
+    """The side of the split that a group stands on."""
     digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64
     return SIDES[0] if position < limits[0] else SIDES[1] if position < limits[1] else SIDES[2]

@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from learned_router.training.graders import Grade, grade_by_agreement, grade_by_reference, grade_frontier
-from learned_router.training.label import RIGHT, label
+from learned_router.training.label import label
 from learned_router.training.records import Output, Record, Skipped, read_records
+from learned_router.training.tally import RIGHT
 
 CORPORA = Path(__file__).resolve().parents[2].parent / "shared" / "corpora"
 PAIRS = {

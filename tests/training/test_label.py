@@ -11,8 +11,10 @@ from rich.console import Console
 
 from learned_router.errors import InputError
 from learned_router.request import Message
-from learned_router.training.label import FourCells, four_cells, label, label_files, render_label_run, summarize
+from learned_router.training.label import label, label_files
+from learned_router.training.label_report import render_label_run, summarize
 from learned_router.training.records import Label, Output, Record, Skipped, ToolCall, read_labels
+from learned_router.training.tally import FourCells, four_cells
 
 TIERS = {"small": "tiny", "frontier": "big"}
 
@@ -162,7 +164,7 @@ def test_the_four_cells_count_right_from_a_half_up_by_task_and_in_total() -> Non
     rows = [row("a", 0.5, 1.0), row("a", 0.49, 0.5), row("a", 1.0, 0.0), row("b", 0.0, 0.4), row(None, 1.0, 1.0)]
     cells, total = four_cells(rows)
     assert cells[0] == FourCells("a", both=1, only_frontier=1, only_small=1, neither=0)
-    assert [cell.task for cell in cells] == ["a", "(no task)", "b"]
+    assert [cell.name for cell in cells] == ["a", "(no task)", "b"]
     assert total == FourCells("all", both=2, only_frontier=1, only_small=1, neither=1)
     assert total.total == 5
     assert four_cells([]) == ([], FourCells("all", 0, 0, 0, 0))
@@ -200,7 +202,8 @@ def test_label_files_writes_what_training_reads_and_counts_bad_lines(tmp_path: P
     log.write_text(json.dumps(good) + "\nrubbish\n" + json.dumps(good | {"id": "b", "outputs": {}}) + "\n")
     run = label_files([log], TIERS, out)
     assert dict(run.skipped.counts) == {"not_json": 1, "no_outputs": 1}
-    assert list(read_labels([out], Skipped())) == run.labels
+    assert [made.id for made in read_labels([out], Skipped())] == ["a"]
+    assert (run.made, run.labels) == (1, [])
     assert run.records_per_second > 0
 
 

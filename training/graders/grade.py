@@ -11,6 +11,7 @@ import msgspec
 # that is right, so agreement weighs less. Words shared by two free texts say little about which is better.
 CERTAINTY: Final = {
     "gold": 1.0,
+    "review": 1.0,
     "reference:tool_call": 1.0,
     "reference:no_call": 1.0,
     "reference:any_call": 0.8,
