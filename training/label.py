@@ -20,7 +20,8 @@ from rich.table import Table
 from learned_router.errors import InputError
 from learned_router.training.graders import Grade, grade_by_agreement, grade_by_reference, grade_frontier
 from learned_router.training.graders.grade import CERTAINTY
-from learned_router.training.records import Label, Output, Record, Skipped, read_records, write_jsonl
+from learned_router.training.importers.logs import read_pairs
+from learned_router.training.records import Label, Output, Record, Skipped, write_jsonl
 from learned_router.training.split import FRACTIONS, SIDES, split
 
 Method = Literal["auto", "gold"]
@@ -78,12 +79,14 @@ def label_files(
     seed: int = 0,
     fractions: Sequence[float] = FRACTIONS,
 ) -> LabelRun:
-    """Label the paired logs in ``paths`` and write the labels to ``out``. Raises as ``label`` and ``read_records`` do.
+    """Label the logs in ``paths``, of any known format, and write the labels to ``out``.
+
+    Raises as ``label`` and ``read_pairs`` do.
 
     Nothing is written when no record can be labelled.
     """
     skipped = Skipped()
-    run = label(read_records(paths, skipped), tiers, labels=labels, seed=seed, fractions=fractions, skipped=skipped)
+    run = label(read_pairs(paths, skipped), tiers, labels=labels, seed=seed, fractions=fractions, skipped=skipped)
     if not run.labels:
         raise InputError(f"no record could be labelled: {describe_skipped(run.skipped)}")
     write_labels(run, out)

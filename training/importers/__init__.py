@@ -1,1 +1,23 @@
 """Importers: logs of other tools, told apart by content, as records. One file a format; ``importer`` is what all share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from learned_router.training.importers.batch import Batch
+from learned_router.training.importers.helicone import Helicone
+from learned_router.training.importers.importer import Importer
+from learned_router.training.importers.litellm import LiteLLM
+from learned_router.training.importers.openai import OpenAI
+from learned_router.training.importers.paired import Paired
+
+# asked in this order; no two recognise the same row
+IMPORTERS: Final[tuple[Importer, ...]] = (
+    Paired(),
+    # traces
+    # one call a row
+    LiteLLM(),
+    Helicone(),
+    Batch(),
+    OpenAI(),
+)

@@ -1,0 +1,169 @@
+"""Say which kind of agent call a record is, and in which order a session's calls came. Knows records, not models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from learned_router.request import Message, message_text
+from learned_router.training.importers.fields import moment
+from learned_router.training.records import Record
+
+CHARS_READ: Final = 2000  # of each end of a message: agents' prompts are long, and what is asked stands at an end
+LABELS_AT_MOST: Final = 3  # properties of an answer that is a label, with a reason and a certainty beside it
+
+_ERROR: Final = re.compile(
+    r'^\W{0,3}(error|exception|traceback|failed|failure|fatal)\b|"(error|errors|exception)"\s*:\s*(?!null|false|""|\[\]|\{\})'
+    r'|"(is_error|isError)"\s*:\s*true|"(success|ok)"\s*:\s*false|"status"\s*:\s*"(error|failed|failure)"'
+    r"|\b(Traceback \(most recent call last\)|\w+(Error|Exception): )|\b(timed out|permission denied|command not found)\b"
+    r"|\bHTTP(/\d\S*)? ?[45]\d\d\b",
+    re.IGNORECASE,
+)
+_BEGIN: Final = (
+    r"(?:^|[.!?:;\n,]\s*|\b(?:and|then|to|please|you|must|should|can|could|will|that|your task is)\s+)\W{0,3}"
+)
+_VALIDATE: Final = re.compile(
+    _BEGIN + r"(validate|verif(y|ies)|judge|grade|critique|fact-?check|double-?check|proof-?read|evaluate|assess|check"
+    r" (if|whether|that|for)|review)s?\b"
+    r"|\b(is|are) (this|these|the following|it) (\w+ )?(valid|correct|right|accurate|safe)\b",
+    re.IGNORECASE,
+)
+_INTENT: Final = re.compile(
+    _BEGIN + r"(classif(y|ies)|categori[sz]e|label|triage|route|detect the (intent|language|sentiment|topic))s?\b"
+    r"|\b(intent|sentiment|category|categories|classification|classifier|router)\b",
+    re.IGNORECASE,
+)
+_EXTRACT: Final = re.compile(
+    _BEGIN + r"(extract|pull out|parse|list (all|every) the|find all)s?\b|\b(extraction|named entit(y|ies))\b",
+    re.IGNORECASE,
+)
+_PLAN: Final = re.compile(
+    _BEGIN + r"(plan|outline|break (it|this|the task) down|decompose|design a)s?\b"
+    r"|\b(planner|roadmap|step[- ]by[- ]step plan|(make|write|create|draw up|give me|propose) an? (\w+ )?plan)\b",
+    re.IGNORECASE,
+)
+_CODE: Final = re.compile(
+    r"```|^\s*(def|class|import|from \w+ import|function|const|public|#include|SELECT) .*[:;({)]?\s*$"
+    r"|" + _BEGIN + r"(implement|refactor|debug|compile|fix (the|this) (bug|test|code|function)|write (an?|some|the)"
+    r" (\w+ ){0,3}(function|class|script|program|query|regex|test|tests|code|method|module))\b"
+    r"|\b(unit tests?|stack trace|pull request|code review|python (function|script|code)|sql query)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_VERDICTS: Final = frozenset(
+    [
+        "valid",
+        "is_valid",
+        "passed",
+        "pass",
+        "ok",
+        "correct",
+        "is_correct",
+        "approved",
+        "verdict",
+        "score",
+        "grade",
+        "safe",
+        "accepted",
+        "violations",
+    ]
+)
+_LABELS: Final = frozenset(
+    ["intent", "label", "category", "class", "classification", "sentiment", "topic", "route", "type", "language"]
+)
+_PLANS: Final = frozenset(["plan", "steps", "tasks", "subtasks", "todo", "todos", "actions"])
+_BY_WORDS: Final = (("validate", _VALIDATE), ("intent", _INTENT), ("extract", _EXTRACT), ("plan", _PLAN))
+
+
+def infer_step(record: Record) -> str:
+    """Which of the ten steps a record is, when its log does not say. Never raises.
+
+    The first rule that holds:
+    1. the last message is a tool's result: ``recover`` if it reads as an error, else ``tool_result``;
+    2. the answer must be JSON: ``validate``, ``intent`` or ``plan`` if the schema asks for a verdict, a label (one of
+       a few properties, with an enumeration or named so) or a list of steps; else if the words ask for one; else
+       ``extract``;
+    3. tools are offered: ``tool_call``;
+    4. the words of the last user message, then those that begin the system prompt: ``code``, ``validate``, ``intent``,
+       ``extract`` or ``plan``;
+    5. there is text to answer: ``respond``, else ``other``.
+    Words are English; both ends of a message are read, ``CHARS_READ`` characters each.
+    """
+    if not record.messages:
+        return "other"
+    last = record.messages[-1]
+    result = _tool_result(last)
+    if result is not None:
+        return "recover" if _ERROR.search(_ends(result)) else "tool_result"
+    asked = next((_ends(message_text(m)) for m in reversed(record.messages) if m.role == "user"), "")
+    told = next((message_text(m)[:CHARS_READ] for m in record.messages if m.role in ("system", "developer")), "")
+    if _wants_json(record.response_format):
+        return _step_of_schema(record.response_format) or _step_of_words(asked) or _step_of_words(told) or "extract"
+    if record.tools:
+        return "tool_call"
+    for words in (asked, told):
+        step = "code" if _CODE.search(words) else _step_of_words(words)
+        if step:
+            return step
+    return "respond" if asked.strip() or message_text(last).strip() else "other"
+
+
+def sessions_of(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """The records of each session, in the order of their timestamps; those without one stay where they came.
+
+    Records without a session are left out.
+    """
+    sessions: dict[str, list[Record]] = {}
+    for record in records:
+        if record.session is not None:
+            sessions.setdefault(record.session, []).append(record)
+    for held in sessions.values():
+        times: list[float] = []
+        for record in held:
+            time = moment(record.timestamp)
+            times.append(time if time is not None else times[-1] if times else float("-inf"))
+        held[:] = [held[index] for index in sorted(range(len(held)), key=times.__getitem__)]
+    return sessions
+
+
+def _ends(text: str) -> str:
+    return text if len(text) <= 2 * CHARS_READ else text[:CHARS_READ] + "\n" + text[-CHARS_READ:]
+
+
+def _tool_result(message: Message) -> str | None:
+    """What a tool gave back, when that is what the message is; Anthropic's come as parts of a user message."""
+    if message.role in ("tool", "function"):
+        return message_text(message)
+    if isinstance(message.content, list):
+        for part in message.content:
+            if isinstance(part, Mapping) and part.get("type") == "tool_result":
+                return "error" if part.get("is_error") is True else str(part.get("content"))[: 2 * CHARS_READ]
+    return None
+
+
+def _wants_json(response_format: Any) -> bool:
+    kind = response_format.get("type") if isinstance(response_format, dict) else None
+    return isinstance(kind, str) and kind.startswith("json")
+
+
+def _step_of_words(words: str) -> str | None:
+    return next((step for step, pattern in _BY_WORDS if pattern.search(words)), None)
+
+
+def _step_of_schema(response_format: Any) -> str | None:
+    held = response_format.get("json_schema")
+    schema = held.get("schema") if isinstance(held, dict) else response_format.get("schema")
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if not isinstance(properties, dict) or not properties:
+        return None
+    names = {str(name).lower() for name in properties}
+    if names & _VERDICTS:
+        return "validate"
+    if names & _PLANS and any(_is_type(item, "array") for item in properties.values()):
+        return "plan"
+    labelled = names & _LABELS or any(isinstance(item, dict) and "enum" in item for item in properties.values())
+    return "intent" if labelled and len(names) <= LABELS_AT_MOST else None
+
+
+def _is_type(schema: Any, kind: str) -> bool:
+    return isinstance(schema, dict) and schema.get("type") == kind
