@@ -69,9 +69,9 @@ _VERDICTS: Final = frozenset(
     ]
 )
 _LABELS: Final = frozenset(
-    ["intent", "label", "category", "class", "classification", "sentiment", "topic", "route", "type", "language"]
+    {"intent", "label", "category", "class", "classification", "sentiment", "topic", "route", "type", "language"}
 )
-_PLANS: Final = frozenset(["plan", "steps", "tasks", "subtasks", "todo", "todos", "actions"])
+_PLANS: Final = frozenset({"plan", "steps", "tasks", "subtasks", "todo", "todos", "actions"})
 _BY_WORDS: Final = (("validate", _VALIDATE), ("intent", _INTENT), ("extract", _EXTRACT), ("plan", _PLAN))
 
 

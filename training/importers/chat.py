@@ -203,7 +203,7 @@ def error_text(error: Any) -> str | None:
     error = parsed(error)
     if isinstance(error, dict):
         kind, message = (
-            text(first_of(error, "type", "code", "error_class")),
+            text(first_of(error, "type", "error_class", "code")),
             text(first_of(error, "message", "error_message")),
         )
         return ": ".join(part for part in (kind, message) if part) or ("error" if error else None)

@@ -17,7 +17,7 @@ from learned_router.training.records import without_surrogates
 
 SESSION_KEYS: Final = ("session_id", "session", "conversation_id", "thread_id", "litellm_session_id", "trace_id")
 _GOOD: Final = frozenset(
-    ["true", "up", "positive", "thumbs_up", "thumbsup", "thumbs-up", "good", "like", "liked", "yes", "correct", "👍"]
+    {"true", "up", "positive", "thumbs_up", "thumbsup", "thumbs-up", "good", "like", "liked", "yes", "correct", "👍"}
 )
 _BAD: Final = frozenset(
     [

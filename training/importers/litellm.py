@@ -91,7 +91,10 @@ def _read_payload(row: dict[str, Any]) -> Record | Unusable:
             )
             return Unusable("no_response", detail)
         output, created, notes = answered.output, answered.created, answered.notes
-        model = answered.model or model
+        # the row's own name goes first: of a stream litellm logs no other, and a model must have one name
+        if model and answered.model and answered.model != model:
+            notes["answered_as"] = {model: answered.model}
+        model = model or answered.model
     model = model or asked.model
     if model is None:
         return Unusable("no_model", "no name of the model that answered; the row must hold 'model'")

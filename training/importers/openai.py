@@ -94,7 +94,7 @@ def read_call(row: dict[str, Any]) -> Record | Unusable:
     output.feedback = feedback(first_of(row, "feedback", "user_feedback", "rating", "thumbs"))
     metadata = object_of(row.get("metadata"))
     if asked.model and asked.model != model:
-        notes["asked_model"] = asked.model
+        notes["asked_as"] = {model: asked.model}
     return build_record(
         asked,
         model,

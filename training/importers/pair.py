@@ -14,6 +14,7 @@ from learned_router.training.records import Record, Skipped
 
 TABLE: Final = "CREATE TABLE pairs (place INTEGER PRIMARY KEY, request BLOB UNIQUE, record BLOB)"
 IDS_KEPT: Final = 20  # a greeting may be asked a hundred thousand times
+_BY_MODEL: Final = ("asked_as", "answered_as")  # metadata that an importer keeps by model
 _FILLED: Final = ("session", "timestamp", "step", "task", "category", "source", "licence", "reference")
 
 
@@ -78,6 +79,14 @@ def _merge(first: Record, other: Record, skipped: Skipped) -> None:
             counts[model] = counts.get(model, 0) + 1
             notes["second_answers"] = counts
             skipped.add("second_answer", f"record {other.id}: {model} had answered the same request in {first.id}")
+    for name in _BY_MODEL:
+        known = [
+            item.metadata[name]
+            for item in (other, first)
+            if item.metadata and isinstance(item.metadata.get(name), dict)
+        ]
+        if known:
+            notes[name] = {model: value for item in known for model, value in item.items()}
     for name in _FILLED:
         if getattr(first, name) is None:
             setattr(first, name, getattr(other, name))
