@@ -14,14 +14,14 @@ CHARS_READ: Final = 2000  # of each end of a message: agents' prompts are long, 
 LABELS_AT_MOST: Final = 3  # properties of an answer that is a label, with a reason and a certainty beside it
 
 _ERROR: Final = re.compile(
-    r'^\W{0,3}(error|exception|traceback|failed|failure|fatal)\b|"(error|errors|exception)"\s*:\s*(?!null|false|""|\[\]|\{\})'
+    r'^\W{0,3}(error|exception|traceback|failed|failure|fatal)\b|"(error|errors|exception)"\s*:\s*(?!\s|null|false|""|\[\]|\{\})'
     r'|"(is_error|isError)"\s*:\s*true|"(success|ok)"\s*:\s*false|"status"\s*:\s*"(error|failed|failure)"'
     r"|\b(Traceback \(most recent call last\)|\w+(Error|Exception): )|\b(timed out|permission denied|command not found)\b"
     r"|\bHTTP(/\d\S*)? ?[45]\d\d\b",
     re.IGNORECASE,
 )
 _BEGIN: Final = (
-    r"(?:^|[.!?:;\n,]\s*|\b(?:and|then|to|please|you|must|should|can|could|will|that|your task is)\s+)\W{0,3}"
+    r"(?:^|[.!?:;\n,]\s{0,4}|\b(?:and|then|to|please|you|must|should|can|could|will|that|your task is)\s+)\W{0,3}"
 )
 _VALIDATE: Final = re.compile(
     _BEGIN + r"(validate|verif(y|ies)|judge|grade|critique|fact-?check|double-?check|proof-?read|evaluate|assess|check"
@@ -44,7 +44,8 @@ _PLAN: Final = re.compile(
     re.IGNORECASE,
 )
 _CODE: Final = re.compile(
-    r"```|^\s*(def|class|import|from \w+ import|function|const|public|#include|SELECT) .*[:;({)]?\s*$"
+    r"```|^[ \t]*(def \w+\(|class \w+[:({]|import [\w.]+;?$|from [\w.]+ import |#include |(public|const|let|var|function) .*[;{(])"
+    r"|\bSELECT .{1,200} FROM\b"
     r"|" + _BEGIN + r"(implement|refactor|debug|compile|fix (the|this) (bug|test|code|function)|write (an?|some|the)"
     r" (\w+ ){0,3}(function|class|script|program|query|regex|test|tests|code|method|module))\b"
     r"|\b(unit tests?|stack trace|pull request|code review|python (function|script|code)|sql query)\b",
