@@ -67,7 +67,7 @@ def _payload(row: dict[str, Any]) -> dict[str, Any]:
 
 def _read_payload(row: dict[str, Any]) -> Record | Unusable:
     kind = row.get("call_type")
-    if kind not in CHAT_CALLS:
+    if not isinstance(kind, str) or kind not in CHAT_CALLS:
         return Unusable("not_a_chat_call", f"call_type is {str(kind)[:40]!r}; wanted is a completion")
     body = _request(row)
     if body is None:

@@ -27,7 +27,7 @@ def pair(records: Iterable[Record], skipped: Skipped) -> Iterator[Record]:
     in ``metadata.second_answers``. Records wait in a temporary file: memory does not grow with their number.
     Raises InputError when there is no room on disk for that file.
     """
-    encode, decode = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(Record)
+    encode, decode = msgspec.json.Encoder(), msgspec.json.Decoder(Record)  # MessagePack has no larger integers
     with open_spill(TABLE) as spill:
         for record in records:
             key = _request_key(record)
@@ -54,7 +54,7 @@ def pair(records: Iterable[Record], skipped: Skipped) -> Iterator[Record]:
             yield record
 
 
-def _is_new(spill: sqlite3.Connection, key: bytes, record: Record, encode: msgspec.msgpack.Encoder) -> bool:
+def _is_new(spill: sqlite3.Connection, key: bytes, record: Record, encode: msgspec.json.Encoder) -> bool:
     values = key, encode.encode(record)
     return spill.execute("INSERT OR IGNORE INTO pairs (request, record) VALUES (?, ?)", values).rowcount == 1
 
