@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -15,89 +16,92 @@ LABELS_AT_MOST: Final = 3  # properties of an answer that is a label, with a rea
 
 
 class _Words(NamedTuple):
-    """What tells a step. stems: small letters, one of which every match holds; looking for them is ten times as fast.
-    orders: verbs that count where an instruction begins. phrases: what counts anywhere.
+    """What tells a step, in small letters. signs: words of which every match holds one; text without them, which is most,
+    is looked through no further. orders: verbs that count where an instruction begins. phrases: what counts anywhere.
     """
 
-    stems: tuple[str, ...]
+    signs: frozenset[str]
     orders: re.Pattern[str] | None
     phrases: re.Pattern[str]
 
-    def found_in(self, text: str, lowered: str) -> bool:
-        if not any(stem in lowered for stem in self.stems):
+    def found_in(self, lowered: str, tokens: set[str]) -> bool:
+        if self.signs.isdisjoint(tokens):
             return False
-        if self.phrases.search(text):
+        if self.phrases.search(lowered):
             return True
-        matches = self.orders.finditer(text) if self.orders else ()
-        return any(_BEGINNING.search(text[max(0, match.start() - BEFORE) : match.start()]) for match in matches)
+        matches = self.orders.finditer(lowered) if self.orders else ()
+        return any(_BEGINNING.search(lowered[max(0, match.start() - BEFORE) : match.start()]) for match in matches)
 
 
 BEFORE: Final = 24  # characters before a verb that tell whether an instruction begins with it
 _BEGINNING: Final = re.compile(
-    r"(?:^|[.!?:;\n,]\s{0,4}|\b(?:and|then|to|please|you|must|should|can|could|will|that|task is)\s+)\W{0,3}$",
-    re.IGNORECASE,
+    r"(?:^|[.!?:;\n,]\s{0,4}|\b(?:and|then|to|please|you|must|should|can|could|will|that|task is)\s+)\W{0,3}$"
 )
+_TO_SPACES: Final = {ord(mark): " " for mark in string.punctuation}
 
 
-def _words(stems: str, orders: str | None, phrases: str) -> _Words:
-    flags = re.IGNORECASE | re.MULTILINE
-    verbs = re.compile(rf"\b(?:{orders})s?\b", flags) if orders else None
-    return _Words(tuple(stems.split("|")), verbs, re.compile(phrases, flags))
+def _words(signs: str, orders: str | None, phrases: str) -> _Words:
+    verbs = re.compile(rf"\b(?:{orders})\b") if orders else None
+    return _Words(frozenset(signs.split()), verbs, re.compile(phrases, re.MULTILINE))
 
 
 _ERROR: Final = _words(
-    "error|exception|traceback|fail|fatal|success|ok|timed out|permission|command not found|http",
+    "error errors iserror exception traceback failed failure fatal success ok timed permission command http",
     None,
     r"\A\W{0,3}(?:error|exception|traceback|failed|failure|fatal)\b"
     r'|"(?:error|errors|exception)"\s*:\s*(?!\s|null|false|""|\[\]|\{\})|"is_?error"\s*:\s*true'
-    r'|"(?:success|ok)"\s*:\s*false|"status"\s*:\s*"(?:error|failed|failure)"|\bTraceback \(most recent call last\)'
-    r"|\b\w+(?:Error|Exception): |\b(?:timed out|permission denied|command not found)\b|\bHTTP(?:/\d\S*)? ?[45]\d\d\b",
+    r'|"(?:success|ok)"\s*:\s*false|"status"\s*:\s*"(?:error|failed|failure)"|\btraceback \(most recent call last\)'
+    r"|\b(?:timed out|permission denied|command not found)\b|\bhttp(?:/\d\S*)? ?[45]\d\d\b",
 )
+_RAISED: Final = re.compile(r"\b[A-Z]\w*(?:Error|Exception): ")
 _CODE: Final = _words(
-    "```|def |class |import |#include|public |const |let |var |function|select |implement|refactor|debug|compile|fix |"
-    "write |unit test|stack trace|pull request|code review|python |sql query",
+    "def class import include public const let var function implement refactor debug compile fix write unit stack pull "
+    "code python sql",
     r"implement|refactor|debug|compile|fix (?:the|this) (?:bug|test|code|function)|write (?:an?|some|the)"
     r" (?:\w+ ){0,3}(?:function|class|script|program|query|regex|test|tests|code|method|module)",
-    r"```|^[ \t]*(?:def \w+\(|class \w+[:({]|import [\w.]+;?$|from [\w.]+ import |#include )"
-    r"|^[ \t]*(?:public|const|let|var|function) .*[;{(]|(?-i:\bSELECT .{1,200} FROM\b)"
+    r"^[ \t]*(?:def \w+\(|class \w+[:({]|import [\w.]+;?$|from [\w.]+ import |#include )"
+    r"|^[ \t]*(?:public|const|let|var|function) .*[;{(]"
     r"|\b(?:unit tests?|stack trace|pull request|code review|python (?:function|script|code)|sql query)\b",
 )
-_BY_WORDS: Final = (
+_JSON_WORDS: Final = (
     (
         "validate",
         _words(
-            "valid|verif|judge|grade|critique|fact|double|proof|evaluate|assess|check|review|correct|right|accurate|safe",
-            r"validate|verify|verifie|judge|grade|critique|fact-?check|double-?check|proof-?read|evaluate|assess"
-            r"|check (?:if|whether|that|for)|review",
+            "validate validates verify verifies judge grade critique fact double doublecheck proof proofread evaluate "
+            "evaluates assess assesses check checks review reviews valid correct right accurate safe",
+            r"validates?|verify|verifies|judge|grade|critique|fact-?check|double-?check|proof-?read|evaluates?|assess"
+            r"|assesses|checks? (?:if|whether|that|for)|reviews?",
             r"\b(?:is|are) (?:this|these|the following|it) (?:\w+ )?(?:valid|correct|right|accurate|safe)\b",
         ),
     ),
     (
         "intent",
         _words(
-            "classif|categor|label|triage|route|detect the|intent|sentiment",
-            r"classify|classifie|categori[sz]e|label|triage|route|detect the (?:intent|language|sentiment|topic)",
+            "classify classifies categorize categorise categorizes categorises label labels triage route routes detect "
+            "intent sentiment category categories classification classifier router",
+            r"classify|classifies|categori[sz]es?|labels?|triage|routes?|detect the (?:intent|language|sentiment|topic)",
             r"\b(?:intent|sentiment|category|categories|classification|classifier|router)\b",
         ),
     ),
     (
         "extract",
         _words(
-            "extract|pull out|parse|list all the|list every the|find all|named entit",
-            r"extract|pull out|parse|list (?:all|every) the|find all",
+            "extract extracts pull parse parses list find extraction named",
+            r"extracts?|pull out|parses?|list (?:all|every) the|find all",
             r"\b(?:extraction|named entit(?:y|ies))\b",
         ),
     ),
     (
         "plan",
         _words(
-            "plan|outline|break |decompose|design a|roadmap",
-            r"plan|outline|break (?:it|this|the task) down|decompose|design a",
+            "plan plans outline break decompose design planner roadmap",
+            r"plans?|outline|break (?:it|this|the task) down|decompose|design a",
             r"\b(?:planner|roadmap|step[- ]by[- ]step plan"
             r"|(?:make|write|create|draw up|give me|propose) an? (?:\w+ )?plan)\b",
         ),
     ),
 )
+_TEXT_WORDS: Final = (("code", _CODE), *_JSON_WORDS)
 _VERDICTS: Final = frozenset(
     [
         "valid",
@@ -141,16 +145,16 @@ def infer_step(record: Record) -> str:
     last = record.messages[-1]
     result = _tool_result(last)
     if result is not None:
-        ends = _ends(result)
-        return "recover" if _ERROR.found_in(ends, ends.lower()) else "tool_result"
+        return "recover" if _is_error(_ends(result)) else "tool_result"
     asked = next((_ends(message_text(m)) for m in reversed(record.messages) if m.role == "user"), "")
     told = next((message_text(m)[:CHARS_READ] for m in record.messages if m.role in ("system", "developer")), "")
     if _wants_json(record.response_format):
-        return _step_of_schema(record.response_format) or _step_of_words(asked) or _step_of_words(told) or "extract"
+        named = _step_of_schema(record.response_format) or _step_of_words(asked, _JSON_WORDS)
+        return named or _step_of_words(told, _JSON_WORDS) or "extract"
     if record.tools:
         return "tool_call"
     for words in (asked, told):
-        step = "code" if _CODE.found_in(words, words.lower()) else _step_of_words(words)
+        step = _step_of_words(words, _TEXT_WORDS)
         if step:
             return step
     return "respond" if asked.strip() or message_text(last).strip() else "other"
@@ -194,9 +198,26 @@ def _wants_json(response_format: Any) -> bool:
     return isinstance(kind, str) and kind.startswith("json")
 
 
-def _step_of_words(words: str) -> str | None:
+def _is_error(result: str) -> bool:
+    if ("Error: " in result or "Exception: " in result) and _RAISED.search(result):
+        return True
+    lowered = result.lower()
+    return _ERROR.found_in(lowered, _tokens(lowered))
+
+
+def _tokens(lowered: str) -> set[str]:
+    return set(lowered.translate(_TO_SPACES).split())
+
+
+def _step_of_words(words: str, known: tuple[tuple[str, _Words], ...]) -> str | None:
+    if known is _TEXT_WORDS and ("```" in words or ("SELECT " in words and "FROM " in words)):
+        return "code"
     lowered = words.lower()
-    return next((step for step, known in _BY_WORDS if known.found_in(words, lowered)), None)
+    tokens = _tokens(lowered)
+    for step, tell in known:
+        if tell.found_in(lowered, tokens):
+            return step
+    return None
 
 
 def _step_of_schema(response_format: Any) -> str | None:

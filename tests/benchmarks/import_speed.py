@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -46,7 +45,7 @@ from learned_router.training.importers.pair import pair
 from learned_router.training.records import Skipped
 bare = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 path, skipped = Path(sys.argv[1]), Skipped()
-began, read = time.perf_counter(), 0
+began, cpu, read = time.perf_counter(), time.process_time(), 0
 def counted(records):
     global read
     for record in records:
@@ -57,10 +56,10 @@ source = counted(read_logs([path], skipped))
 for record in pair(source, skipped) if sys.argv[2] == "pair" else source:
     requests += 1
     outputs += len(record.outputs)
-seconds = time.perf_counter() - began
+seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"records": read, "requests": requests, "outputs": outputs, "seconds": seconds, "peak_mb": peak,
-                  "bare_mb": bare, "skipped": dict(skipped.counts)}))
+print(json.dumps({"records": read, "requests": requests, "outputs": outputs, "seconds": seconds, "cpu_seconds": cpu,
+                  "peak_mb": peak, "bare_mb": bare, "skipped": dict(skipped.counts)}))
 """
 
 
@@ -140,12 +139,9 @@ def words(rng: random.Random, count: int) -> str:
 def measure(path: Path, what: str, folder: str) -> dict[str, Any]:
     """What a fresh process on one thread says of reading ``path``."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "SQLITE_TMPDIR": folder}
-    began = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-c", READ_CODE, str(path), what]
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     found: dict[str, Any] = json.loads(result.stdout)
-    found["cpu_seconds"] = ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime
     found["records_per_s"] = found["records"] / found["seconds"]
     found["records_per_cpu_s"] = found["records"] / found["cpu_seconds"]
     return found
