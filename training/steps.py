@@ -53,6 +53,7 @@ _ERROR: Final = _words(
     r'|"(?:success|ok)"\s*:\s*false|"status"\s*:\s*"(?:error|failed|failure)"|\btraceback \(most recent call last\)'
     r"|\b(?:timed out|permission denied|command not found)\b|\bhttp(?:/\d\S*)? ?[45]\d\d\b",
 )
+_BLOCK: Final = re.compile(r"(?i:json|text|txt|markdown|md|csv|yaml|xml|html)\b|\s*[\[{]|\s*\Z")
 _RAISED: Final = re.compile(r"\b[A-Z]\w*(?:Error|Exception): ")
 _CODE: Final = _words(
     "def class import include public const let var function implement refactor debug compile fix write unit stack pull "
@@ -130,10 +131,11 @@ def infer_step(record: Record) -> str:
     """Which of the ten steps a record is, when its log does not say. Never raises.
 
     The first rule that holds:
-    1. the last message is a tool's result: ``recover`` if it reads as an error, else ``tool_result``;
-    2. the answer must be JSON: ``validate``, ``intent`` or ``plan`` if the schema asks for a verdict, a label (one of
-       a few properties, with an enumeration or named so) or a list of steps; else if the words ask for one; else
-       ``extract``;
+    1. the last message is a tool's result, or follows one directly: ``recover`` if the result reads as an error, else
+       ``tool_result``;
+    2. the answer must be JSON: ``code`` if the last user message holds a block of it; ``validate``, ``intent`` or
+       ``plan`` if the schema asks for a verdict, a label (one of a few properties, with an enumeration or named so) or a
+       list of steps, else if the words ask for one; else ``extract``;
     3. tools are offered: ``tool_call``;
     4. the words of the last user message, then those that begin the system prompt: ``code``, ``validate``, ``intent``,
        ``extract`` or ``plan``;
@@ -143,12 +145,14 @@ def infer_step(record: Record) -> str:
     if not record.messages:
         return "other"
     last = record.messages[-1]
-    result = _tool_result(last)
+    result = next((found for m in record.messages[:-3:-1] if (found := _tool_result(m)) is not None), None)
     if result is not None:
         return "recover" if _is_error(_ends(result)) else "tool_result"
     asked = next((_ends(message_text(m)) for m in reversed(record.messages) if m.role == "user"), "")
     told = next((message_text(m)[:CHARS_READ] for m in record.messages if m.role in ("system", "developer")), "")
     if _wants_json(record.response_format):
+        if _holds_code(asked):
+            return "code"
         named = _step_of_schema(record.response_format) or _step_of_words(asked, _JSON_WORDS)
         return named or _step_of_words(told, _JSON_WORDS) or "extract"
     if record.tools:
@@ -205,12 +209,17 @@ def _is_error(result: str) -> bool:
     return _ERROR.found_in(lowered, _tokens(lowered))
 
 
+def _holds_code(words: str) -> bool:
+    """Whether a block of code stands in it; a block of JSON or text shows the answer's shape."""
+    return "```" in words and any(_BLOCK.match(block) is None for block in words.split("```")[1::2])
+
+
 def _tokens(lowered: str) -> set[str]:
     return set(lowered.translate(_TO_SPACES).split())
 
 
 def _step_of_words(words: str, known: tuple[tuple[str, _Words], ...]) -> str | None:
-    if known is _TEXT_WORDS and ("```" in words or ("SELECT " in words and "FROM " in words)):
+    if known is _TEXT_WORDS and (_holds_code(words) or ("SELECT " in words and "FROM " in words)):
         return "code"
     lowered = words.lower()
     tokens = _tokens(lowered)
