@@ -81,9 +81,7 @@ def label_files(
 ) -> LabelRun:
     """Label the logs in ``paths``, of any known format, and write the labels to ``out``.
 
-    Raises as ``label`` and ``read_pairs`` do.
-
-    Nothing is written when no record can be labelled.
+    Raises as ``label`` and ``read_pairs`` do. Nothing is written when no record can be labelled.
     """
     skipped = Skipped()
     run = label(read_pairs(paths, skipped), tiers, labels=labels, seed=seed, fractions=fractions, skipped=skipped)

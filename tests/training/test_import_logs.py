@@ -6,6 +6,8 @@ follow the documented schema, because no such service runs here.
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import gzip
 import json
 from collections.abc import Iterator
@@ -17,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from learned_router.errors import InputError
+from learned_router.errors import InputError, LearnedRouterError
 from learned_router.request import Message
 from learned_router.training.importers import IMPORTERS, logs
 from learned_router.training.importers.importer import Feedback, Unusable
@@ -151,6 +153,20 @@ def test_litellms_payloads_and_its_tables_rows_become_the_same_records(name: str
     assert error is not None
     assert error.startswith("BadRequestError: ")
     assert "\n" not in error
+
+
+def test_the_table_of_litellm_may_come_as_csv_as_a_database_dumps_it(tmp_path: Path) -> None:
+    path = FIXTURES / "litellm" / "spend_logs.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        row["startTime"] = row["startTime"].replace("T", " ")
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    records, skipped = read(tmp_path / "table.csv")
+    assert skipped.total == 0
+    assert [record.outputs for record in records] == [record.outputs for record in read(path)[0]]
 
 
 def test_litellms_calls_that_are_no_chat_or_were_not_stored_are_counted_with_what_to_do(tmp_path: Path) -> None:
@@ -319,7 +335,7 @@ SHAPED = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(row=st.dictionaries(st.sampled_from(KEYS), SHAPED, max_size=8))
 def test_a_row_of_any_shape_gives_records_feedback_or_reasons_and_never_an_exception(row: dict[str, Any]) -> None:
     for importer in IMPORTERS:
@@ -339,6 +355,33 @@ def test_a_file_of_no_known_format_is_refused_with_what_it_holds_and_what_is_kno
         read(path)
     for importer in IMPORTERS:
         assert importer.name in str(error.value)
+
+
+SOURCES = [
+    path.read_bytes() for path in sorted(FIXTURES.glob("*/*")) if path.parent.name in ("openai", "helicone", "litellm")
+]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    content=st.sampled_from(SOURCES) | st.binary(max_size=50) | st.text(max_size=50).map(str.encode),
+    cuts=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 40), st.binary(max_size=6)), max_size=4),
+    packed=st.booleans(),
+)
+def test_a_damaged_file_gives_records_reasons_or_one_clear_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, cuts: list[tuple[float, int, bytes]], packed: bool
+) -> None:
+    content = gzip.compress(content, mtime=0) if packed else content
+    for share, length, put in cuts:
+        place = int(share * len(content))
+        content = content[:place] + put + content[place + length :]
+    path = tmp_path_factory.mktemp("damaged") / "log"
+    path.write_bytes(content)
+    skipped = Skipped()
+    with contextlib.suppress(LearnedRouterError):  # one line that names what is wrong; no other exception may come
+        for record in read_pairs([path], skipped):
+            assert record.messages
+            assert record.outputs
 
 
 def test_a_file_in_which_no_row_can_be_read_is_counted_not_refused(tmp_path: Path) -> None:
