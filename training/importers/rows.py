@@ -43,8 +43,9 @@ PAGE_KEYS: Final = frozenset(
     ]
 )
 
-_STRUCTURE: Final = re.compile(rb'["{}]')
-_STRING_REST: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# possessive: whole strings and whatever is no brace are passed over in one go, and never looked at again
+_TO_BRACE: Final = re.compile(rb'(?:[^"{}]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_STRING_REST: Final = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _STRING_MARK: Final = re.compile(rb'["\\]')
 
 Row = tuple[dict[str, Any], str]
@@ -223,17 +224,16 @@ class _Scanner:
                 if not self._leave_string():
                     break
                 continue
-            match = _STRUCTURE.search(buffer, self._position)
-            if match is None:
-                self._position = len(buffer)
+            self._position = _TO_BRACE.match(buffer, self._position).end()  # type: ignore[union-attr]  # matches always
+            mark = buffer[self._position : self._position + 1]
+            if not mark:
                 break
-            self._position = match.end()
-            mark = match[0]
+            self._position += 1
             if mark == b'"':
-                self._in_string = True
+                self._in_string = True  # which does not end in this block, or it would have been passed over
             elif mark == b"{":
                 if self._start is None:
-                    self._start = match.start()
+                    self._start = self._position - 1
                     self.line += buffer.count(b"\n", passed, self._start)
                     passed = self._start
                 self._depth += 1
