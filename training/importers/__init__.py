@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
+from learned_router.training.importers import batch
 from learned_router.training.importers.batch import Batch
 from learned_router.training.importers.helicone import Helicone
 from learned_router.training.importers.importer import Importer
@@ -21,3 +23,7 @@ IMPORTERS: Final[tuple[Importer, ...]] = (
     Batch(),
     OpenAI(),
 )
+
+# formats of which half a call may stand in another file: what makes whole rows of all files of the format together,
+# ``joined(paths, skipped, read_rows)``
+JOINED: Final[dict[str, Callable[..., Any]]] = {Batch.name: batch.joined}

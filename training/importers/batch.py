@@ -6,7 +6,7 @@ Knows batch files; a joined call is read as any other logged call of ``openai``.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ import msgspec
 from learned_router.training.importers.fields import object_of, text
 from learned_router.training.importers.importer import Feedback, Unusable
 from learned_router.training.importers.openai import read_call
-from learned_router.training.importers.rows import read_rows
 from learned_router.training.importers.spill import open_spill
 from learned_router.training.records import Record, Skipped
 
@@ -40,7 +39,9 @@ class Batch:
             )
 
 
-def joined(paths: Sequence[Path], skipped: Skipped) -> Iterator[tuple[dict[str, Any], str]]:
+def joined(
+    paths: Sequence[Path], skipped: Skipped, read_rows: Callable[[Path, Skipped], Iterator[tuple[dict[str, Any], str]]]
+) -> Iterator[tuple[dict[str, Any], str]]:
     """Rows of ``request`` and ``response`` with the place of the response, from all batch files of a log.
 
     Requests are kept in a temporary file. Where several batches use the same custom ids, the model tells which request

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from learned_router.errors import InputError
-from learned_router.training.importers import IMPORTERS
-from learned_router.training.importers.batch import Batch, joined
+from learned_router.training.importers import IMPORTERS, JOINED
 from learned_router.training.importers.importer import Feedback, Importer, Unusable
 from learned_router.training.importers.pair import pair
 from learned_router.training.importers.paired import Paired
@@ -110,15 +109,17 @@ def _importer_of(path: Path, skipped: Skipped) -> Importer | None:
 
 
 def _records(logs: list[_Log], seen: set[int], skipped: Skipped) -> Iterator[Record]:
-    batches = [log.path for log in logs if isinstance(log.importer, Batch)]
+    joined: set[str] = set()
     for log in logs:
+        name = log.importer.name
         if isinstance(log.importer, Paired) and kind_of(log.path) == "lines":
             yield from read_records([log.path], skipped, seen)
-        elif isinstance(log.importer, Batch):
-            if log.path == batches[0]:
-                yield from _imported(joined(batches, skipped), log.importer, seen, skipped)
-        else:
+        elif name not in JOINED:
             yield from _imported(read_rows(log.path, skipped), log.importer, seen, skipped)
+        elif name not in joined:
+            joined.add(name)
+            paths = [other.path for other in logs if other.importer.name == name]
+            yield from _imported(JOINED[name](paths, skipped, read_rows), log.importer, seen, skipped)
 
 
 def _imported(rows: Iterator[Row], importer: Importer, seen: set[int], skipped: Skipped) -> Iterator[Record]:
