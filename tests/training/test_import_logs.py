@@ -335,6 +335,20 @@ SHAPED = st.recursive(
 )
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"id": "r", "run_type": "llm", "inputs": {"messages": []}, "outputs": {"choices": []}, "trace_id": "t"},
+        {"id": "o", "input": {"messages": []}, "output": "x", "provided_model_name": "m", "usage_details": {}},
+        {"id": "o", "input": {"messages": []}, "output": "x", "model": "m", "usageDetails": {}, "traceId": "t"},
+        {"resourceSpans": []},
+    ],
+    ids=["langsmith", "langfuse", "langfuse API", "otlp"],
+)
+def test_a_row_of_a_trace_is_none_of_these_formats(row: dict[str, Any]) -> None:
+    assert [importer.name for importer in IMPORTERS if importer.recognises(row)] == []
+
+
 @settings(deadline=None, max_examples=40)
 @given(row=st.dictionaries(st.sampled_from(KEYS), SHAPED, max_size=8))
 def test_a_row_of_any_shape_gives_records_feedback_or_reasons_and_never_an_exception(row: dict[str, Any]) -> None:

@@ -8,7 +8,10 @@ from typing import Any
 from learned_router.training.importers.importer import Feedback, Unusable
 from learned_router.training.records import Record, convert_object, record_problem
 
-_ALONE = frozenset({"response", "choices", "completion", "call_type", "request", "model", "prompt"})
+# what marks a row of another format
+_OTHERS = frozenset(
+    {"response", "choices", "completion", "call_type", "request", "model", "prompt", "run_type", "inputs"}
+)
 
 
 class Paired:
@@ -18,9 +21,9 @@ class Paired:
     feedback_apart = False
 
     def recognises(self, row: dict[str, Any]) -> bool:
-        if "outputs" in row:
-            return "messages" in row or isinstance(row["outputs"], dict)
-        return "messages" in row and "id" in row and not _ALONE & row.keys()
+        if "messages" in row and "outputs" in row:
+            return "run_type" not in row
+        return ("outputs" in row or ("messages" in row and "id" in row)) and not _OTHERS & row.keys()
 
     def read(self, row: dict[str, Any]) -> Iterator[Record | Feedback | Unusable]:
         record = convert_object(row, Record)
