@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from learned_router.training.recipe import Recipe
 
 app = typer.Typer()
-LogFiles = Annotated[list[Path], typer.Argument(help="Paired logs, .jsonl or .jsonl.gz.", metavar="PAIRS...")]
+LogFiles = Annotated[
+    list[Path], typer.Argument(help="Logs of any known format, or folders of them.", metavar="LOGS...")
+]
 LabelFiles = Annotated[list[Path], typer.Argument(help="Labels made by 'learned-router label'.", metavar="LABELS...")]
 SeedOption = Annotated[
     int,

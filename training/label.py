@@ -20,8 +20,9 @@ from learned_router.errors import InputError
 from learned_router.training.duplicates import Duplicates, Fingerprints
 from learned_router.training.graders import Grade, grade_by_agreement, grade_by_reference, grade_frontier
 from learned_router.training.graders.grade import CERTAINTY
+from learned_router.training.importers.logs import read_pairs
 from learned_router.training.label_run import LabelRun, describe_skipped, find_warnings
-from learned_router.training.records import Label, Output, Record, Skipped, read_records, write_jsonl
+from learned_router.training.records import Label, Output, Record, Skipped, write_jsonl
 from learned_router.training.redact import Redactor
 from learned_router.training.split import FRACTIONS, SIDES, Keys, group_name, side_limits, side_of
 from learned_router.training.tally import Tally
@@ -56,9 +57,9 @@ def label_files(
     verdicts: Verdicts | None = None,
     to_review: int = 0,
 ) -> LabelRun:
-    """Label the paired logs in ``paths`` and write the labels to ``out``. Raises as ``label`` and ``read_records`` do.
+    """Label the logs in ``paths``, of any known format, and write the labels to ``out``.
 
-    Memory does not grow with the length of the records. Nothing is written when no record can be labelled.
+    Raises as ``label`` and ``read_pairs`` do. Memory does not grow with the length of the records. Nothing is written when no record can be labelled.
     """
     skipped = Skipped()
     # beside the labels, where there is room for them; with redaction, what waits here is redacted already
@@ -66,7 +67,7 @@ def label_files(
     wanted = _Wanted(dict(tiers), labels, seed, fractions, redact, verdicts or {}, to_review)
     with tempfile.TemporaryFile(dir=folder, buffering=1 << 20) as waiting, _Labelling(wanted, skipped, folder) as work:
         encoder = msgspec.json.Encoder()
-        for item in work.make(read_records(paths, skipped)):
+        for item in work.make(read_pairs(paths, skipped)):
             waiting.write(encoder.encode(item) + b"\n")
         if not work.tally.made:
             raise InputError(f"no record could be labelled: {describe_skipped(skipped)}")

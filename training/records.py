@@ -111,6 +111,13 @@ class Skipped:
         if len(kept) < self.PLACES_KEPT:
             kept.append(place)
 
+    def merge(self, other: Skipped) -> None:
+        """Add what ``other`` has counted."""
+        self.counts.update(other.counts)
+        for reason, places in other.places.items():
+            kept = self.places.setdefault(reason, [])
+            kept += places[: self.PLACES_KEPT - len(kept)]
+
     @property
     def total(self) -> int:
         return self.counts.total()
@@ -122,13 +129,17 @@ class Skipped:
 T = TypeVar("T", Record, Label)
 
 
-def read_records(paths: Iterable[Path], skipped: Skipped, *, bare: bool = False) -> Iterator[Record]:
+def read_records(
+    paths: Iterable[Path], skipped: Skipped, seen: set[int] | None = None, *, bare: bool = False
+) -> Iterator[Record]:
     """Yield the records of paired logs (``.jsonl`` or ``.jsonl.gz``, told apart by content), skipping bad lines.
 
-    bare: also requests that nobody has answered yet. Raises InputError when a file is missing or is no text or gzip at all.
+    seen: answers (``answer_key``) that stand in logs read before; more are added. Given it, the same id may come again
+    with other models' outputs, to be paired; without it an id stands once. bare: also requests that nobody has answered.
+    Raises InputError when a file is missing or is no text or gzip at all.
     """
-    for record, place in _read(paths, Record, skipped):
-        problem = _record_problem(record, bare)
+    for record, place in _read(paths, Record, skipped, set() if seen is None else seen, seen is None):
+        problem = record_problem(record, bare)
         if problem:
             skipped.add(problem[0], f"{place}: {problem[1]}")
         else:
@@ -137,7 +148,7 @@ def read_records(paths: Iterable[Path], skipped: Skipped, *, bare: bool = False)
 
 def read_labels(paths: Iterable[Path], skipped: Skipped) -> Iterator[Label]:
     """Yield labels, skipping bad lines by reason. Raises InputError as ``read_records`` does."""
-    for label, place in _read(paths, Label, skipped):
+    for label, place in _read(paths, Label, skipped, set(), True):
         problem = _label_problem(label)
         if problem:
             skipped.add(problem[0], f"{place}: {problem[1]}")
@@ -145,7 +156,8 @@ def read_labels(paths: Iterable[Path], skipped: Skipped) -> Iterator[Label]:
             yield label
 
 
-def _record_problem(record: Record, bare: bool) -> tuple[str, str] | None:
+def record_problem(record: Record, bare: bool = False) -> tuple[str, str] | None:
+    """Why a record cannot be used, as a reason and a sentence; None when it can. bare: also without any output."""
     if not record.messages:
         return "no_messages", "messages is empty; it must hold at least one message"
     if not record.outputs and not bare:
@@ -174,30 +186,37 @@ def _label_problem(label: Label) -> tuple[str, str] | None:
     return None
 
 
-def _read(paths: Iterable[Path], kind: type[T], skipped: Skipped) -> Iterator[tuple[T, str]]:
+def answer_key(record: Record) -> int:
+    """What is the same for two records that hold the same models' answers under one id; 8 bytes instead of the id."""
+    return hash((record.id, *record.outputs))
+
+
+def _read(
+    paths: Iterable[Path], kind: type[T], skipped: Skipped, seen: set[int], id_once: bool
+) -> Iterator[tuple[T, str]]:
     decoder = msgspec.json.Decoder(kind)
-    seen: set[str] = set()
     for path in paths:
-        for number, line in enumerate(_lines(path, skipped), start=1):
+        for number, line in enumerate(read_lines(path, skipped), start=1):
             if not line.strip():
                 continue
             place = f"{path.name}:{number}"
             try:
                 item = decoder.decode(line)
-            except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                recovered = _recover(line, kind, error)
+            except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                recovered = _recover(line, kind)
                 if isinstance(recovered, tuple):
                     skipped.add(recovered[0], f"{place}: {recovered[1]}")
                     continue
                 item = recovered
-            if item.id in seen:
+            key = hash(item.id) if id_once or isinstance(item, Label) else answer_key(item)
+            if key in seen:
                 skipped.add("duplicate_id", f"{place}: id {item.id!r} stands in an earlier line")
                 continue
-            seen.add(item.id)
+            seen.add(key)
             yield item, place
 
 
-def _lines(path: Path, skipped: Skipped) -> Iterator[bytes]:
+def read_lines(path: Path, skipped: Skipped) -> Iterator[bytes]:
     """The lines of a file. Where a gzipped file breaks off, the lines before the break are kept, the break counted."""
     number = 0
     try:
@@ -225,7 +244,7 @@ def _unzipped_lines(file: BinaryIO) -> Iterator[bytes]:
     ``gzip.open`` would lose what it had unzipped, but not yet handed out, before the break.
     """
     rest: list[bytes] = []  # the blocks of a line that has not ended yet
-    for block in _unzipped_blocks(file):
+    for block in unzipped_blocks(file):
         first, *others = block.split(b"\n")
         rest.append(first)
         for line in others:
@@ -234,7 +253,7 @@ def _unzipped_lines(file: BinaryIO) -> Iterator[bytes]:
     yield b"".join(rest)
 
 
-def _unzipped_blocks(file: BinaryIO) -> Iterator[bytes]:
+def unzipped_blocks(file: BinaryIO) -> Iterator[bytes]:
     stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     while packed := file.read(BLOCK_BYTES):
         while packed:
@@ -249,31 +268,36 @@ def _unzipped_blocks(file: BinaryIO) -> Iterator[bytes]:
         raise EOFError("no end marker")
 
 
-def _recover(line: bytes, kind: type[T], error: Exception) -> T | tuple[str, str]:
+def _recover(line: bytes, kind: type[T]) -> T | tuple[str, str]:
     """Second, slower look at a line that the strict decoder refused: OpenAI-shaped tool calls, lone surrogates, NULs.
 
     Returns the record, or the reason and a sentence.
     """
     try:
         data = json.loads(line.decode("utf-8", "replace").removeprefix("\ufeff"))
-    except RecursionError:
+    except RecursionError as error:
         return "too_deep", f"nested too deeply ({error})"
     except ValueError as json_error:  # beside JSONDecodeError: an integer of more digits than Python converts
         return "not_json", f"not JSON ({getattr(json_error, 'msg', json_error)}); each line must be one JSON object"
     if not isinstance(data, dict):
         return "not_an_object", f"a JSON {type(data).__name__}; each line must be one JSON object"
+    return convert_object(data, kind)
+
+
+def convert_object(data: dict[str, Any], kind: type[T]) -> T | tuple[str, str]:
+    """The record or label that an object holds, or the reason why it is none and a sentence. Changes ``data``."""
     outputs = data.get("outputs")
     if isinstance(outputs, dict):
         for output in outputs.values():
             if isinstance(output, dict) and isinstance(output.get("tool_calls"), list):
                 output["tool_calls"] = [_flatten_call(call) for call in output["tool_calls"]]
     try:
-        return msgspec.convert(_without_surrogates(data), kind)
+        return msgspec.convert(without_surrogates(data), kind)
     except msgspec.ValidationError as validation_error:
         message = str(validation_error)
         reason = "missing_field" if "missing required field" in message else "wrong_type"
         return reason, f"{message}; see the record's shape in the README"
-    except RecursionError:
+    except RecursionError as error:
         return "too_deep", f"nested too deeply ({error})"
 
 
@@ -290,13 +314,13 @@ def _flatten_call(call: Any) -> Any:
     return {"name": function.get("name"), "arguments": arguments}
 
 
-def _without_surrogates(value: Any) -> Any:
+def without_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode("utf-8")
     if isinstance(value, list):
-        return [_without_surrogates(item) for item in value]
+        return [without_surrogates(item) for item in value]
     if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+        return {without_surrogates(key): without_surrogates(item) for key, item in value.items()}
     return value
 
 

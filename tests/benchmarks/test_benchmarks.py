@@ -8,6 +8,7 @@ from pathlib import Path
 
 import collect_speed
 import grader_agreement
+import import_speed
 import pytest
 import speed
 import training_peak
@@ -63,6 +64,21 @@ def test_speed_measures_every_figure_and_shows_it(artifact: Path) -> None:
     speed.show(found, shown)
     for heading in ("peer / ours", "60 tools", "resident memory after 5 decisions"):
         assert heading in shown.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", import_speed.FORMATS)
+def test_import_speed_reads_every_row_and_pairs_them_by_two(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "speed.json"
+    monkeypatch.setattr("sys.argv", ["import_speed", "--size-mb", "0.2", "--format", kind, "--json", str(out)])
+    import_speed.main()
+    found = json.loads(out.read_text())
+    both, read = found["read_logs_and_pair"], found["read_logs"]
+    assert read["records"] == both["outputs"] == 2 * both["requests"] == found["rows"] > 50
+    assert both["skipped"] == {}
+    assert 0 < both["peak_mb"] < import_speed.MEMORY_LIMIT_MB
+    assert "records/s" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("tokens", speed.PROMPT_TOKENS)

@@ -1,0 +1,103 @@
+"""Import Helicone's exports: rows of its CSV, and the same rows as JSON.
+
+Knows Helicone's columns; the bodies are read by ``chat``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from learned_router.training.importers.chat import read_request, read_response
+from learned_router.training.importers.fields import (
+    content_id,
+    count,
+    feedback,
+    first_of,
+    number,
+    object_of,
+    parsed,
+    session_of,
+    step_of,
+    text,
+    timestamp,
+)
+from learned_router.training.importers.importer import Feedback, Unusable
+from learned_router.training.importers.openai import build_record
+from learned_router.training.records import Output, Record
+
+MARKS: Final = frozenset(
+    ["request_created_at", "response_created_at", "request_properties", "helicone_user", "request_user_id", "delay_ms"]
+)
+INCLUDE_BODIES: Final = "export with --include-body, as CSV with the column response_body or as JSON lines"
+
+
+class Helicone:
+    """One request a row, with its body and its response's as JSON in cells, or as objects."""
+
+    name = "helicone"
+    feedback_apart = False
+
+    def recognises(self, row: dict[str, Any]) -> bool:
+        return bool({"request_id", "response_id"} & row.keys()) and len(MARKS & row.keys()) >= 2
+
+    def read(self, row: dict[str, Any]) -> Iterator[Record | Feedback | Unusable]:
+        yield _read_row(row)
+
+
+def _read_row(row: dict[str, Any]) -> Record | Unusable:
+    body = object_of(row.get("request_body"))
+    if not body:
+        return Unusable("no_request", f"request_body is empty; {INCLUDE_BODIES}")
+    asked = read_request(body)
+    if isinstance(asked, Unusable):
+        return asked
+    model = text(first_of(row, "model", "response_model", "request_model", "model_override"))
+    status = number(first_of(row, "response_status", "status"))
+    answer = parsed(first_of(row, "response_body"))
+    if isinstance(answer, dict) and isinstance(answer.get("streamed_data"), list | str):
+        answer = answer["streamed_data"]
+    answered = read_response(answer, tools_offered=bool(asked.tools))
+    notes: dict[str, Any] = {}
+    created = None
+    if isinstance(answered, Unusable):
+        if status is None or 0 < status < 400:
+            return Unusable("no_response", f"response_body is empty; {INCLUDE_BODIES}") if not answer else answered
+        output = Output(error=f"HTTP {int(status)}")
+    else:
+        output, created, notes = answered.output, answered.created, answered.notes
+        model = answered.model or model
+        if status is not None and status >= 400 and not output.error:
+            output = Output(error=f"HTTP {int(status)}")
+    model = model or asked.model
+    if model is None:
+        return Unusable("no_model", "no name of the model that answered; the row must hold 'model'")
+    _add_figures(row, output)
+    properties = _properties(row)
+    return build_record(
+        asked,
+        model,
+        output,
+        call_id=text(first_of(row, "request_id", "response_id")) or content_id(row),
+        session=session_of(properties),
+        time=timestamp(first_of(row, "request_created_at", "created_at", "response_created_at")) or timestamp(created),
+        step=step_of(properties),
+        notes=notes,
+    )
+
+
+def _add_figures(row: dict[str, Any], output: Output) -> None:
+    if output.input_tokens is None:
+        output.input_tokens = count(row.get("prompt_tokens"))
+    if output.output_tokens is None:
+        output.output_tokens = count(row.get("completion_tokens"))
+    milliseconds = number(first_of(row, "delay_ms", "latency"))
+    output.latency_s = None if milliseconds is None else milliseconds / 1000
+    output.cost_usd = number(first_of(row, "cost", "costUSD", "cost_usd"))
+    output.feedback = feedback(first_of(row, "feedback_rating", "feedback", "request_feedback"))
+
+
+def _properties(row: dict[str, Any]) -> dict[str, Any]:
+    """Helicone's own and the user's properties, named as other logs name them: ``Helicone-Session-Id`` → ``session_id``."""
+    found = object_of(first_of(row, "request_properties", "properties"))
+    return {key.lower().removeprefix("helicone-").replace("-", "_"): value for key, value in found.items()}

@@ -1,0 +1,31 @@
+"""Import the project's own paired log. Knows that its shape is ``records``'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from learned_router.training.importers.importer import Feedback, Unusable
+from learned_router.training.records import Record, convert_object, record_problem
+
+# what marks a row of another format
+_OTHERS = frozenset(
+    {"response", "choices", "completion", "call_type", "request", "model", "prompt", "run_type", "inputs"}
+)
+
+
+class Paired:
+    """A record a row, as the README describes it."""
+
+    name = "paired log"
+    feedback_apart = False
+
+    def recognises(self, row: dict[str, Any]) -> bool:
+        if "messages" in row and "outputs" in row:
+            return "run_type" not in row
+        return ("outputs" in row or ("messages" in row and "id" in row)) and not _OTHERS & row.keys()
+
+    def read(self, row: dict[str, Any]) -> Iterator[Record | Feedback | Unusable]:
+        record = convert_object(row, Record)
+        problem = record if isinstance(record, tuple) else record_problem(record)
+        yield Unusable(*problem) if problem else record
