@@ -16,11 +16,11 @@ from learned_router.errors import InputError
 from learned_router.training.budget import TOKENS_OF_ANSWER, answer_tokens, body_tokens, counted_input_tokens
 from learned_router.training.completion import BodyBuilder, fingerprint
 from learned_router.training.endpoints import CollectTier
+from learned_router.training.importers.logs import read_pairs
 from learned_router.training.journal import Journal, Key
-from learned_router.training.records import Record, Skipped, read_records
+from learned_router.training.records import Record, Skipped
+from learned_router.training.steps import infer_step
 from learned_router.training.stratify import draw
-
-NO_STEP = "(no step)"
 
 
 class TierPlan(msgspec.Struct):
@@ -69,7 +69,7 @@ class Question(NamedTuple):
 
 def read_requests(paths: Iterable[Path], skipped: Skipped) -> Iterator[Record]:
     """The records of the logs, those without any answer with them. Every pass over the logs goes through here."""
-    return read_records(paths, skipped, bare=True)
+    return read_pairs(paths, skipped, bare=True)
 
 
 def chosen_records(paths: Sequence[Path], drawn: set[str] | None, skipped: Skipped | None = None) -> Iterator[Record]:
@@ -125,7 +125,7 @@ def make_plan(
         if drawn is not None and record.id not in drawn:
             continue
         plan.chosen += 1
-        steps[record.step or NO_STEP] += 1
+        steps[record.step or infer_step(record)] += 1
         models.update(record.outputs.keys())
         length = answer_tokens(record)
         if length is not None:
@@ -177,7 +177,7 @@ def _add(counts: TierPlan, asked: Question, tier: CollectTier, journal: Journal,
 def _draw(paths: Sequence[Path], count: int, seed: int) -> set[str]:
     strata: dict[str, list[str]] = {}
     for record in read_requests(paths, Skipped()):
-        strata.setdefault(record.step or NO_STEP, []).append(record.id)
+        strata.setdefault(record.step or infer_step(record), []).append(record.id)
     return draw(strata, count, seed)
 
 

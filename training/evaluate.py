@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from learned_router.errors import LabelError
 from learned_router.policy import Mode, Reason
-from learned_router.request import Request
 from learned_router.training import metrics
 from learned_router.training.baselines import Embedder, Floats, Progress, Rows, score_baselines, tabulate
 from learned_router.training.evaluation import (
@@ -30,7 +29,7 @@ from learned_router.training.evaluation import (
     TaskResult,
     TierResult,
 )
-from learned_router.training.records import Label
+from learned_router.training.records import Label, label_request
 
 Indices = NDArray[np.intp]
 
@@ -200,12 +199,7 @@ def _route(
     router: RoutesRequests, labels: Sequence[Label], progress: Progress | None
 ) -> tuple[Floats, dict[str, Indices], NDArray[np.bool_]]:
     """Predicted qualities (n, tiers), the index of the tier taken (n,) by mode, and who is out of distribution (n,)."""
-    requests = [
-        Request(
-            messages=label.messages, tools=label.tools or [], response_format=label.response_format, step=label.step
-        )
-        for label in labels
-    ]
+    requests = [label_request(label) for label in labels]
     index = {tier: i for i, tier in enumerate(router.tiers)}
     taken: dict[str, Indices] = {}
     decisions: list[Any] = []

@@ -21,10 +21,10 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState
 from transformers.trainer_utils import get_last_checkpoint
 
 from learned_router.encoder import Packer
-from learned_router.request import STEPS, Request
+from learned_router.request import STEPS
 from learned_router.training.model import UNKNOWN_STEP, RouterNet, freeze, load_encoder, parameter_groups
 from learned_router.training.recipe import FitKnobs, Recipe
-from learned_router.training.records import Label
+from learned_router.training.records import Label, label_request
 from learned_router.view import FEATURES, make_view
 
 # Of the heads' own training: more rows cost time to embed and teach a few thousand weights nothing new
@@ -35,17 +35,10 @@ HEAD_ALONE_RATE = 1e-3
 EMBED_BATCH_ROWS = 32
 
 
-def label_request(label: Label) -> Request:
-    """The request of a label, as the runtime would get it."""
-    return Request(
-        messages=label.messages, tools=label.tools or [], response_format=label.response_format, step=label.step
-    )
-
-
 def bare_label(label: Label) -> Label | None:
     """The label as if its caller had sent the last user message alone; None where that is all there is, or not the last."""
     last = label.messages[-1]
-    if last.role != "user" or (len(label.messages) == 1 and not label.tools and not label.step):
+    if last.role != "user" or (len(label.messages) == 1 and not label.tools and not label_request(label).step):
         return None
     return msgspec.structs.replace(label, messages=[last], tools=None, step=None, response_format=None)
 
@@ -75,7 +68,7 @@ class LabelRows(Dataset[dict[str, Any]]):
             self._random = np.random.default_rng(0)
             self._shares = (recipe.fit.bare_share, recipe.fit.bare_share + recipe.fit.step_dropout)
             self._stepless = [
-                read(msgspec.structs.replace(label, step=None)) if label.step else whole
+                read(msgspec.structs.replace(label, step=None)) if label_request(label).step else whole
                 for label, whole in zip(labels, self._whole, strict=True)
             ]
             self._bare = [

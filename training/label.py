@@ -25,6 +25,7 @@ from learned_router.training.label_run import LabelRun, describe_skipped, find_w
 from learned_router.training.records import Label, Output, Record, Skipped, write_jsonl
 from learned_router.training.redact import Redactor
 from learned_router.training.split import FRACTIONS, SIDES, Keys, group_name, side_limits, side_of
+from learned_router.training.steps import infer_step
 from learned_router.training.tally import Tally
 
 Method = Literal["auto", "gold"]
@@ -59,7 +60,8 @@ def label_files(
 ) -> LabelRun:
     """Label the logs in ``paths``, of any known format, and write the labels to ``out``.
 
-    Raises as ``label`` and ``read_pairs`` do. Memory does not grow with the length of the records. Nothing is written when no record can be labelled.
+    Raises as ``label`` and ``read_pairs`` do. Memory does not grow with the length of the records. Nothing is written when
+    no record can be labelled.
     """
     skipped = Skipped()
     # beside the labels, where there is room for them; with redaction, what waits here is redacted already
@@ -240,7 +242,8 @@ def _made(
         certainty=min(grade.certainty for grade in grades.values()),
         tools=record.tools,
         response_format=record.response_format,
-        step=record.step,
+        step=record.step or infer_step(record),
+        step_inferred=record.step is None,
         session=record.session,
         task=record.task,
         category=record.category,

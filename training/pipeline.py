@@ -27,11 +27,11 @@ from learned_router.training.calibrate import apply_scaling, fit_confidence, fit
 from learned_router.training.card import write_card
 from learned_router.training.evaluate import evaluate
 from learned_router.training.evaluation import Evaluation
-from learned_router.training.fit import bare_label, fit, forget_checkpoints, label_request, predict
+from learned_router.training.fit import bare_label, fit, forget_checkpoints, predict
 from learned_router.training.labels import LabelSet, check_trainable
 from learned_router.training.model import CalibratedNet, find_encoder
 from learned_router.training.recipe import Recipe
-from learned_router.training.records import Label
+from learned_router.training.records import Label, label_request
 from learned_router.training.thresholds import OperatingPoint, choose_threshold
 from learned_router.view import FEATURES, make_view
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Final, TypeVar
 import msgspec
 
 from learned_router.errors import InputError
-from learned_router.request import STEPS, Message
+from learned_router.request import STEPS, Message, Request
 
 GZIP_MAGIC: Final = b"\x1f\x8b"
 # small, because a damaged block is lost whole
@@ -72,6 +72,7 @@ class Label(msgspec.Struct, omit_defaults=True):
     quality: score in [0, 1] by tier name, cheapest tier first. outputs: those of every tier but the top one.
     certainty: how far the grader trusts its grade, in [0, 1]. weight: what the label counts in training, its certainty
     divided by how many labels there are of the same request.
+    step_inferred: the log did not say the step; it was inferred from the request, which callers of the router do not do.
     group: requests that share a session or a question's stem, or repeat each other; a group never stands on two sides
     of the split.
     """
@@ -88,12 +89,23 @@ class Label(msgspec.Struct, omit_defaults=True):
     tools: list[dict[str, Any]] | None = None
     response_format: dict[str, Any] | None = None
     step: str | None = None
+    step_inferred: bool = False
     session: str | None = None
     task: str | None = None
     category: str | None = None
     source: str | None = None
     licence: str | None = None
     outputs: dict[str, Output] = msgspec.field(default_factory=dict)
+
+
+def label_request(label: Label) -> Request:
+    """The request of a label, as the runtime would get it: with its step only where its caller gave one."""
+    return Request(
+        messages=label.messages,
+        tools=label.tools or [],
+        response_format=label.response_format,
+        step=None if label.step_inferred else label.step,
+    )
 
 
 class Skipped:

@@ -17,7 +17,6 @@ from learned_router.training.importers.pair import pair
 from learned_router.training.importers.paired import Paired
 from learned_router.training.importers.rows import Row, files_of, kind_of, read_rows
 from learned_router.training.records import Record, Skipped, answer_key, read_records, record_problem
-from learned_router.training.steps import infer_step
 
 ROWS_TRIED: Final = 100  # a log may begin with rows of no use
 KEYS_NAMED: Final = 12
@@ -58,12 +57,13 @@ class _Opinions:
         return ((target, place) for target, place in self._places.items() if target not in self._used)
 
 
-def read_logs(paths: Iterable[Path], skipped: Skipped) -> Iterator[Record]:
+def read_logs(paths: Iterable[Path], skipped: Skipped, *, bare: bool = False) -> Iterator[Record]:
     """The records of logs of any known format; a folder stands for all files in it.
 
     Each file's importer is chosen by its first rows. A record holds what one row told, so that one request may come as
-    several records: see ``read_pairs``. Feedback stands on the outputs, a missing step is inferred, and what is left out
+    several records: see ``read_pairs``. Feedback stands on the outputs, and what is left out
     is counted in ``skipped`` by reason, with its place. The same id comes again only with other models' outputs.
+    bare: paired logs may also hold requests that nobody has answered yet.
     Raises InputError for a file that is missing, that cannot be read, or whose format nobody knows.
     """
     logs = [_Log(path, importer) for path in files_of(paths) if (importer := _importer_of(path, skipped)) is not None]
@@ -76,18 +76,16 @@ def read_logs(paths: Iterable[Path], skipped: Skipped) -> Iterator[Record]:
                     if isinstance(item, Feedback):
                         opinions.add(item, place)
     seen: set[int] = set()
-    for record in _records(logs, seen, skipped):
+    for record in _records(logs, seen, skipped, bare):
         opinions.join(record)
-        if record.step is None:
-            record.step = infer_step(record)
         yield record
     for target, place in opinions.unused():
         skipped.add("feedback_without_record", f"{place}: no record or session {target!r}")
 
 
-def read_pairs(paths: Iterable[Path], skipped: Skipped) -> Iterator[Record]:
+def read_pairs(paths: Iterable[Path], skipped: Skipped, *, bare: bool = False) -> Iterator[Record]:
     """The records of ``read_logs``, those of the same request as one. Raises as ``read_logs`` and ``pair`` do."""
-    return pair(read_logs(paths, skipped), skipped)
+    return pair(read_logs(paths, skipped, bare=bare), skipped)
 
 
 def _importer_of(path: Path, skipped: Skipped) -> Importer | None:
@@ -108,12 +106,12 @@ def _importer_of(path: Path, skipped: Skipped) -> Importer | None:
     return None
 
 
-def _records(logs: list[_Log], seen: set[int], skipped: Skipped) -> Iterator[Record]:
+def _records(logs: list[_Log], seen: set[int], skipped: Skipped, bare: bool) -> Iterator[Record]:
     joined: set[str] = set()
     for log in logs:
         name = log.importer.name
         if isinstance(log.importer, Paired) and kind_of(log.path) == "lines":
-            yield from read_records([log.path], skipped, seen)
+            yield from read_records([log.path], skipped, seen, bare=bare)
         elif name not in JOINED:
             yield from _imported(read_rows(log.path, skipped), log.importer, seen, skipped)
         elif name not in joined:

@@ -13,7 +13,7 @@ from learned_router.training.importers.spill import open_spill
 from learned_router.training.records import Record, Skipped
 
 TABLE: Final = "CREATE TABLE pairs (place INTEGER PRIMARY KEY, request BLOB UNIQUE, record BLOB)"
-IDS_KEPT: Final = 20  # a greeting may be asked a hundred thousand times
+IDS_KEPT: Final = 20
 _BY_MODEL: Final = ("asked_as", "answered_as")  # metadata that an importer keeps by model
 _FILLED: Final = ("session", "timestamp", "step", "task", "category", "source", "licence", "reference")
 
@@ -21,37 +21,71 @@ _FILLED: Final = ("session", "timestamp", "step", "task", "category", "source", 
 def pair(records: Iterable[Record], skipped: Skipped) -> Iterator[Record]:
     """One record a request, with the outputs of all models that answered it, in the order of first appearance.
 
-    The same request: equal messages, tools and response format, and references that do not contradict each other. The
-    first record gives the id and, where it has them, the other fields; the ids of the others stand in ``metadata.ids``.
-    Of one model's answers the first that is no error is kept; the others are counted as ``second_answer`` and, by model,
-    in ``metadata.second_answers``. Records wait in a temporary file: memory does not grow with their number.
+    Only records with one model's output are brought together: those with several are paired already, and those with none
+    wait for ``collect``. The same request: equal messages, tools and response format, and references that do not
+    contradict each other. The first record gives the id and, where it has them, the other fields; the ids of the others
+    stand in ``metadata.ids``. A model's second answer to a request stays a record of its own, since it is a call of its
+    own; but it takes the place of a first one that was an error, which is counted as ``second_answer``. Records wait in a
+    temporary file from the first that may be joined on: memory does not grow with their number.
     Raises InputError when there is no room on disk for that file.
     """
     encode, decode = msgspec.json.Encoder(), msgspec.json.Decoder(Record)  # MessagePack has no larger integers
+    ids = _Ids(skipped)
+    alone = 0  # records that wait without being joined to any other
     with open_spill(TABLE) as spill:
         for record in records:
+            if len(record.outputs) != 1:
+                if not _anything(spill):
+                    if ids.are_new_with(record):
+                        yield record
+                    continue
+                alone += 1
+                _is_new(spill, b"%d" % alone, record, encode)
+                continue
             key = _request_key(record)
             if _is_new(spill, key, record, encode):
                 continue
-            (stored,) = spill.execute("SELECT record FROM pairs WHERE request = ?", (key,)).fetchone()
-            first = decode.decode(stored)
+            first = _stored(spill, key, decode)
             if first.reference and record.reference and first.reference != record.reference:
                 key = hashlib.blake2b(key + _bytes_of(record.reference), digest_size=16).digest()
                 if _is_new(spill, key, record, encode):
                     continue
-                (stored,) = spill.execute("SELECT record FROM pairs WHERE request = ?", (key,)).fetchone()
-                first = decode.decode(stored)
+                first = _stored(spill, key, decode)
+            if any(model in first.outputs and not first.outputs[model].error for model in record.outputs):
+                alone += 1
+                _is_new(spill, b"%d" % alone, record, encode)
+                continue
             _merge(first, record, skipped)
             spill.execute("UPDATE pairs SET record = ? WHERE request = ?", (encode.encode(first), key))
-        ids: set[int] = set()
         for (stored,) in spill.execute("SELECT record FROM pairs ORDER BY place"):
             record = decode.decode(stored)
-            key_of_id = hash(record.id)
-            if key_of_id in ids:
-                skipped.add("duplicate_id", f"record {record.id}: another request has the same id")
-                continue
-            ids.add(key_of_id)
-            yield record
+            if ids.are_new_with(record):
+                yield record
+
+
+def _anything(spill: sqlite3.Connection) -> bool:
+    return spill.execute("SELECT 1 FROM pairs LIMIT 1").fetchone() is not None
+
+
+def _stored(spill: sqlite3.Connection, key: bytes, decode: msgspec.json.Decoder[Record]) -> Record:
+    (stored,) = spill.execute("SELECT record FROM pairs WHERE request = ?", (key,)).fetchone()
+    return decode.decode(stored)
+
+
+class _Ids:
+    """The ids handed out so far; one that comes again is counted in ``skipped``."""
+
+    def __init__(self, skipped: Skipped) -> None:
+        self._seen: set[int] = set()
+        self._skipped = skipped
+
+    def are_new_with(self, record: Record) -> bool:
+        key = hash(record.id)
+        if key in self._seen:
+            self._skipped.add("duplicate_id", f"record {record.id}: another request has the same id")
+            return False
+        self._seen.add(key)
+        return True
 
 
 def _is_new(spill: sqlite3.Connection, key: bytes, record: Record, encode: msgspec.json.Encoder) -> bool:
@@ -72,13 +106,9 @@ def _merge(first: Record, other: Record, skipped: Skipped) -> None:
     notes: dict[str, Any] = dict(first.metadata or {})
     for model, output in other.outputs.items():
         held = first.outputs.get(model)
-        if held is None or (held.error and not output.error):
-            first.outputs[model] = output
+        first.outputs[model] = output
         if held is not None:
-            counts = dict(notes.get("second_answers") or {})
-            counts[model] = counts.get(model, 0) + 1
-            notes["second_answers"] = counts
-            skipped.add("second_answer", f"record {other.id}: {model} had answered the same request in {first.id}")
+            skipped.add("second_answer", f"record {other.id}: {model} had failed on the same request in {first.id}")
     for name in _BY_MODEL:
         known = [
             item.metadata[name]
