@@ -44,8 +44,8 @@ def read_messages(value: Any) -> list[Message]:
         inner = first_of(value, "messages", "prompt", "prompts", "input", "contents")
         if inner is None:
             raise UnusableError("unreadable_messages", f"an object with {_keys(value)}; it must hold 'messages'")
-        system = value.get("system")
-        return [*([Message(role="system", content=system)] if system and isinstance(system, str) else []), *_all(inner)]
+        system = first_of(value, "system", "instructions")  # Anthropic's, and those of OpenAI's Responses
+        return [*([] if system is None else _read_message({"role": "system", "content": system})), *_all(inner)]
     return _all(value)
 
 
@@ -69,7 +69,7 @@ def read_answer(value: Any) -> Answer | None:
     if isinstance(value, dict) and isinstance(value.get("choices"), list):
         value = value["choices"]
     if isinstance(value, list):
-        value = value[0] if value else None
+        value = _one_of(value)
     if isinstance(value, dict):
         value = first_of(value, "message", "delta") or value
     if value is None:
@@ -88,6 +88,16 @@ def read_answer(value: Any) -> Answer | None:
     return Answer(text=content or (None if calls else ""), tool_calls=calls)
 
 
+def _one_of(items: list[Any]) -> Any:
+    """The one message of an answer that is a list: of candidates or messages, or of the items of OpenAI's Responses."""
+    kinds = [mapping_of(item).get("type") for item in items]
+    if any(kind in _CALL or kind in _THOUGHT for kind in kinds if isinstance(kind, str)):
+        parts = [part for item in items for part in list_of(mapping_of(item).get("content")) or [item]]
+        return {"role": "assistant", "content": parts}
+    spoken = [item for item in items if mapping_of(item).get("role") == "assistant"]
+    return (spoken or items or [None])[0]
+
+
 def answered_call(call: dict[str, Any]) -> ToolCall:
     """OpenAI's tool call as the flat one of an output; arguments that are no JSON stay as the model wrote them."""
     written = call["function"]["arguments"]
@@ -102,7 +112,9 @@ def read_tools(value: Any) -> list[dict[str, Any]] | None:
     """Tools in OpenAI's shape from that, a flat ``{"name", "parameters"}``, ``inputSchema`` or ``input_schema``; None
     when there are none. Raises UnusableError when one has no name."""
     value = parsed(value)
-    if isinstance(value, dict) and not {"name", "function"} & value.keys():  # by name, as Langfuse and the Vercel AI SDK keep them
+    if (
+        isinstance(value, dict) and not {"name", "function"} & value.keys()
+    ):  # by name, as Langfuse and the Vercel AI SDK keep them
         value = [{"name": name, **mapping_of(parsed(tool))} for name, tool in value.items()]
     tools = []
     for item in value if isinstance(value, list) else [] if value is None else [value]:
@@ -112,7 +124,10 @@ def read_tools(value: Any) -> list[dict[str, Any]] | None:
         if not isinstance(name, str):
             raise UnusableError("unreadable_tools", f"a tool of type {type(tool).__name__} has no name")
         function: dict[str, Any] = {"name": name}
-        for key, names in (("description", ("description",)), ("parameters", ("parameters", "inputSchema", "input_schema"))):
+        for key, names in (
+            ("description", ("description",)),
+            ("parameters", ("parameters", "inputSchema", "input_schema")),
+        ):
             found = parsed(first_of(inner, *names))
             if found is not None:
                 function[key] = found
@@ -142,6 +157,8 @@ def _read_message(item: Any) -> list[Message]:
         return [Message(role=_ROLES.get(item[0], item[0]), content=item[1])]
     if not isinstance(item, dict):
         raise UnusableError("unreadable_messages", f"a message of type {type(item).__name__}; it must be an object")
+    if "role" not in item and item.get("type") in (*_CALL, *_RESULT):  # items of OpenAI's Responses
+        item = {"role": "assistant" if item["type"] in _CALL else "tool", "content": [item]}
     role, body = _unwrapped(item)
     contents, part_calls, results = _sort_parts(body.get("parts") if "parts" in body else body.get("content"))
     calls = [_call(call) for call in _logged_calls(body)] or part_calls
@@ -205,7 +222,7 @@ def _sort_parts(value: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]],
         if kind in _CALL:
             calls.append(_call(part))
         elif kind in _RESULT:
-            call_id = text_or_none(first_of(part, "id", "tool_use_id", "toolCallId", "call_id"))
+            call_id = text_or_none(first_of(part, "tool_use_id", "toolCallId", "call_id", "id"))
             results.append((call_id, _result_text(first_of(part, "response", "result", "output", "content"))))
         elif kind in _TEXT or (kind is None and isinstance(part.get("text"), str)):
             text = first_of(part, "text", "content")
@@ -239,7 +256,7 @@ def _call(item: Any) -> dict[str, Any]:
         raise UnusableError("unreadable_tool_call", "a tool call without a name; it must be an object with 'name'")
     arguments = first_of(function, "arguments", "args", "input")
     written = arguments if isinstance(arguments, str) else json_text({} if arguments is None else arguments)
-    call_id = text_or_none(first_of(item, "id", "toolCallId", "call_id"))
+    call_id = text_or_none(first_of(item, "toolCallId", "call_id", "id"))
     call: dict[str, Any] = {"type": "function", "function": {"name": name, "arguments": written}}
     return {"id": call_id, **call} if call_id else call
 

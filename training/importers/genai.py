@@ -130,7 +130,10 @@ def _said(event: Event) -> dict[str, Any]:
     found = parsed(event.body if event.body is not None else event.attributes.get("gen_ai.event.content"))
     if isinstance(found, dict):
         return found
-    fields = {key.removeprefix("gen_ai."): parsed(value) if key == "tool_calls" else value for key, value in event.attributes.items()}
+    fields = {
+        key.removeprefix("gen_ai."): parsed(value) if key == "tool_calls" else value
+        for key, value in event.attributes.items()
+    }
     if isinstance(found, str):
         fields["content"] = found
     return fields
@@ -169,5 +172,3 @@ def _response_format(attributes: dict[str, Any]) -> dict[str, Any] | None:
         return {"type": "json_schema", "json_schema": {"schema": schema}}
     wanted = first_of(attributes, "gen_ai.output.type", "gen_ai.openai.request.response_format")
     return {"type": "json_object"} if isinstance(wanted, str) and wanted.startswith("json") else None
-
-

@@ -30,8 +30,12 @@ NO_CALL: Final = {
 }
 # Units by magnitude: seconds since 1970 stay below 1e11 until the year 5138.
 _UNITS: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
-_GOOD: Final = frozenset({"true", "yes", "good", "great", "correct", "right", "up", "positive", "like", "thumbs_up", "pass"})
-_BAD: Final = frozenset({"false", "no", "bad", "poor", "incorrect", "wrong", "down", "negative", "dislike", "thumbs_down", "fail"})
+_GOOD: Final = frozenset(
+    {"true", "yes", "good", "great", "correct", "right", "up", "positive", "like", "thumbs_up", "pass"}
+)
+_BAD: Final = frozenset(
+    {"false", "no", "bad", "poor", "incorrect", "wrong", "down", "negative", "dislike", "thumbs_down", "fail"}
+)
 
 
 class UnusableError(ValueError):
