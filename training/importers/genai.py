@@ -14,7 +14,6 @@ from learned_router.training.importers.conversation import parsed, read_answer, 
 from learned_router.training.importers.otlp import Event, Span
 from learned_router.training.importers.traced import (
     Answer,
-    UnusableError,
     count,
     first_of,
     make_record,
@@ -36,6 +35,7 @@ _NO_CALLS: Final = {
     "invoke_agent": "agent_run",
     "create_agent": "agent_run",
     "invoke_workflow": "chain_run",
+    "agent_step": "chain_run",
     "retrieval": "retriever_run",
     "rerank": "retriever_run",
 }

@@ -19,7 +19,8 @@ from learned_router.training.importers.otlp import (
     raw_logs,
     raw_spans,
 )
-from learned_router.training.importers.traced import Item, attempt
+from learned_router.training.importers.traced import Item, attempt, no_call
+from learned_router.training.records import Record
 
 # Calls whose log records came, and whose span has not: batches are exported every few seconds, so few are under way.
 CALLS_WAITING: Final = 10_000
@@ -57,15 +58,14 @@ class Otel:
         spans: list[Span] = []
         for raw in raw_spans(row):
             yield from attempt(partial(_decode, raw, spans))
-        by_key = {(span.trace, span.id): span for span in spans}
+        by_key = {_key(span): span for span in spans}
         for event in alone:
             if event.span in by_key:
                 self._waiting.setdefault(event.span, []).append(event)
             else:
                 yield from attempt(_read_alone, event)
-        for span in spans:
-            events = self._waiting.pop((span.trace, span.id), [])
-            yield from attempt(_read_span, span, events, by_key)
+        items = [list(attempt(_read_span, span, self._waiting.pop(_key(span), []), by_key)) for span in spans]
+        yield from _without_repeats(spans, items)
         while len(self._waiting) > CALLS_WAITING:
             key, _ = self._waiting.popitem(last=False)
             yield _without_span(key)
@@ -79,6 +79,22 @@ class Otel:
             self._waiting.setdefault(event.span, []).append(event)
         else:
             yield Unusable("other_log_record", f"a log record named {event.name[:60]!r}; only what calls said is read")
+
+
+def _key(span: Span) -> _Key:
+    return span.trace, span.id
+
+
+def _without_repeats(spans: list[Span], items: list[list[Item]]) -> Iterator[Item]:
+    """The items, where two instrumentations wrapped one call, without the outer span's record of it."""
+    inner: dict[_Key, list[Record]] = {}
+    for span, found in zip(spans, items, strict=True):
+        inner.setdefault((span.trace, span.parent), []).extend(item for item in found if isinstance(item, Record))
+    for span, found in zip(spans, items, strict=True):
+        repeated = [record.messages for record in inner.get(_key(span), [])]
+        for item in found:
+            is_repeat = isinstance(item, Record) and item.messages in repeated
+            yield no_call("outer_span").unusable if is_repeat else item
 
 
 def _decode(raw: dict[str, Any], spans: list[Span]) -> Iterator[Item]:
