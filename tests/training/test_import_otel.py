@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from parcel_records import (
     ANY_JSON,
     EXPECTED,
+    FIXTURES,
     TOOLS,
     holds_items_only,
     read_rows,
@@ -20,10 +23,10 @@ from parcel_records import (
 )
 
 from learned_router.request import Message
-from learned_router.training.importers import otel
 from learned_router.training.importers.importer import Unusable
 from learned_router.training.importers.otel import Otel
-from learned_router.training.records import Record
+from learned_router.training.importers.span_logs import joined
+from learned_router.training.records import Record, Skipped
 
 
 def attributes(**values: Any) -> list[dict[str, Any]]:
@@ -71,10 +74,25 @@ def reason_of(row: dict[str, Any]) -> str:
     return item.reason
 
 
-@pytest.mark.parametrize("name", ["genai", "console", "events", "traceloop"])
+@pytest.mark.parametrize("name", ["genai", "console", "traceloop"])
 def test_every_form_gives_the_calls_that_were_made(name: str) -> None:
     records, _, _ = read_rows(Otel(), rows_of("otel", f"{name}.jsonl"))
     assert what_was_said(records) == EXPECTED
+
+
+def test_events_in_log_records_give_the_calls_that_were_made() -> None:
+    """The SDK exports log records and spans in batches of their own, hence in lines of their own."""
+    rows = [row for row, _ in joined([FIXTURES / "otel" / "events.jsonl"], Skipped(), rows_in)]
+    records, _, unusable = read_rows(Otel(), rows)
+    assert what_was_said(records) == EXPECTED
+    assert sorted(item.reason for item in unusable) == ["embedding_call", "plain_span"]
+
+
+def test_spans_and_log_records_that_nobody_joined_are_counted() -> None:
+    records, _, unusable = read_rows(Otel(), rows_of("otel", "events.jsonl"))
+    assert records == []
+    reasons = [item.reason for item in unusable]
+    assert reasons.count("log_record_without_span") == reasons.count("content_not_recorded") == 4
 
 
 def test_indexed_attributes_give_the_calls_that_were_made() -> None:
@@ -85,7 +103,7 @@ def test_indexed_attributes_give_the_calls_that_were_made() -> None:
     assert [record.tools for record in records] == [TOOLS, TOOLS, None, None]
 
 
-@pytest.mark.parametrize("name", ["genai", "console", "events", "traceloop", "indexed"])
+@pytest.mark.parametrize("name", ["genai", "console", "traceloop", "indexed"])
 def test_spans_without_a_chat_call_are_counted_by_what_they_are(name: str) -> None:
     _, _, unusable = read_rows(Otel(), rows_of("otel", f"{name}.jsonl"))
     assert sorted(item.reason for item in unusable) == ["embedding_call", "plain_span"]
@@ -220,30 +238,72 @@ def log_record(name: str, body: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def test_log_records_wait_for_their_span_in_a_later_line() -> None:
-    importer = Otel()
-    logs = [log_record("gen_ai.user.message", {"content": "hi"}), log_record("gen_ai.choice", {"message": "hello"})]
-    assert list(importer.read(document(logs=logs))) == []
-    [item] = importer.read(document(span(attributes=span()["attributes"][:2])))
+def rows_in(path: Path, skipped: Skipped) -> Iterator[tuple[dict[str, Any], str]]:
+    """A plain reader of JSON lines."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        yield json.loads(line), f"{path.name}:{number}"
+
+
+def items_of(tmp_path: Path, *files: list[dict[str, Any]]) -> list[tuple[Any, str]]:
+    """What is read of files of rows when log records are joined to spans, each with its place."""
+    paths = [tmp_path / f"{number}.jsonl" for number in range(len(files))]
+    for path, rows in zip(paths, files, strict=True):
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return [(item, place) for row, place in joined(paths, Skipped(), rows_in) for item in Otel().read(row)]
+
+
+ASKED = log_record("gen_ai.user.message", {"content": "hi"})
+ANSWERED = log_record("gen_ai.choice", {"message": "hello"})
+BARE = document(span(attributes=span()["attributes"][:2]))
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [[document(logs=[ASKED, ANSWERED]), BARE]],
+        [[BARE, document(logs=[ASKED, ANSWERED])]],
+        [[document(logs=[ASKED]), BARE, document(logs=[ANSWERED])]],
+        [[ASKED, ANSWERED], [BARE]],
+        [[BARE], [document(logs=[ASKED]), document(logs=[ANSWERED])]],
+    ],
+    ids=["logs first", "span first", "span between", "two files, logs first", "two files, span first"],
+)
+def test_log_records_find_their_span_wherever_they_stand(tmp_path: Path, files: list[list[dict[str, Any]]]) -> None:
+    [(item, _)] = items_of(tmp_path, *files)
     assert isinstance(item, Record)
     assert (item.messages, item.outputs["m"].text) == ([Message(role="user", content="hi")], "hello")
-    assert list(importer.finish()) == []
 
 
-def test_log_records_whose_span_never_comes_are_counted_at_the_end() -> None:
-    importer = Otel()
-    list(importer.read(document(logs=[log_record("gen_ai.user.message", {"content": "hi"})])))
-    assert [item.reason for item in importer.finish()] == ["log_record_without_span"]
-    assert list(importer.finish()) == []
+def test_log_records_of_no_span_are_counted_with_their_place(tmp_path: Path) -> None:
+    [(item, place)] = items_of(tmp_path, [{"x": 1}, document(logs=[ASKED]), document(logs=[ANSWERED])])[1:]
+    assert isinstance(item, Unusable)
+    assert (item.reason, place) == ("log_record_without_span", "0.jsonl:2")
 
 
-def test_only_so_many_calls_wait_for_their_spans(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(otel, "CALLS_WAITING", 2)
-    importer = Otel()
-    logs = [log_record("gen_ai.user.message", {"content": "hi"}) | {"spanId": f"b{n}"} for n in range(1, 5)]
-    assert [item.reason for item in importer.read(document(logs=logs)) if isinstance(item, Unusable)] == [
-        "log_record_without_span"
-    ] * 2
+def test_joining_leaves_a_log_without_log_records_as_it_is(tmp_path: Path) -> None:
+    rows = [document(span()), span(spanId="b2"), {"x": 1}, document(span(spanId="b3"))]
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert [row for row, _ in joined([path], Skipped(), rows_in)] == rows
+
+
+def test_spans_of_the_console_exporter_find_their_log_records(tmp_path: Path) -> None:
+    """The exporters of spans and of log records both write ids with 0x; the latter's shape is from the SDK's source."""
+    context = {"trace_id": "0x" + span()["traceId"], "span_id": "0x" + span()["spanId"]}
+    bare = {
+        "name": "chat m",
+        "context": context,
+        "start_time": "2026-01-01T00:00:00Z",
+        "status": {"status_code": "UNSET"},
+    }
+    bare["attributes"] = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
+    said = [
+        {"body": {"content": "hi"}, "attributes": {"event.name": "gen_ai.user.message"}, **context},
+        {"body": {"message": {"content": "hello"}}, "attributes": {}, "event_name": "gen_ai.choice", **context},
+    ]
+    [(item, _)] = items_of(tmp_path, [*said, bare])
+    assert isinstance(item, Record)
+    assert item.outputs["m"].text == "hello"
 
 
 def test_a_log_record_that_holds_a_whole_call_is_read_alone() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parcel_records import ANY_JSON, FIXTURES, rows_of
+from parcel_records import ANY_JSON, FIXTURES, holds_items_only, rows_of
 
 from learned_router.training.importers.importer import Importer, Unusable
 from learned_router.training.importers.langfuse import Langfuse
@@ -89,3 +89,31 @@ def test_what_is_no_number_is_none(value: Any) -> None:
 def test_a_rating_lies_in_the_unit_interval_or_is_none(value: Any, word: str | None) -> None:
     found = rating(value, word)
     assert found is None or 0 <= found <= 1
+
+
+def places_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths to everything inside a JSON value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, item in inner for place in [(*path, key), *places_in(item, (*path, key))]]
+
+
+def with_instead(value: Any, path: tuple[Any, ...], other: Any) -> Any:
+    """A copy of ``value`` with ``other`` at ``path``; texts that hold JSON are not looked into."""
+    if not path:
+        return other
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = with_instead(value[path[0]], path[1:], other)
+    return copy
+
+
+DAMAGED = [row for parts in OURS for row in rows_of(*parts)]
+
+
+@given(st.data())
+@settings(max_examples=500, deadline=1000)
+def test_a_real_row_with_anything_in_any_place_is_survived(data: st.DataObject) -> None:
+    row = data.draw(st.sampled_from(DAMAGED))
+    importer = next(importer for importer in IMPORTERS if importer.recognises(row))
+    for _ in range(data.draw(st.integers(1, 3))):
+        row = with_instead(row, data.draw(st.sampled_from(places_in(row))), data.draw(ANY_JSON))
+    holds_items_only(importer, row)

@@ -89,6 +89,13 @@ def decode_event(raw: dict[str, Any]) -> Event:
     )
 
 
+def span_ids(raw: dict[str, Any]) -> str:
+    """What names a span in all of a log, and the span of a log record: the ids of its trace and its own."""
+    context = mapping_of(raw.get("context"))
+    trace = _id(first_of(raw, "traceId", "trace_id") or context.get("trace_id"))
+    return f"{trace}/{_id(first_of(raw, 'spanId', 'span_id') or context.get('span_id'))}"
+
+
 def _is_span(row: dict[str, Any]) -> bool:
     """A span as a line of its own: OTLP's, or the console exporter's, whose ids stand in ``context``."""
     has_ids = (first_of(row, "traceId", "trace_id") and first_of(row, "spanId", "span_id")) is not None
@@ -99,7 +106,8 @@ def _is_span(row: dict[str, Any]) -> bool:
 
 def _is_log(row: dict[str, Any]) -> bool:
     has_ids = first_of(row, "traceId", "trace_id") is not None and first_of(row, "spanId", "span_id") is not None
-    return has_ids and "body" in row and isinstance(row.get("attributes"), list | dict) and not _is_span(row)
+    named = isinstance(row.get("attributes"), list | dict) or first_of(row, "eventName", "event_name") is not None
+    return has_ids and named and "body" in row and not _is_span(row)
 
 
 def _leaves(row: dict[str, Any], tops: tuple[str, ...], *names: str) -> Iterator[dict[str, Any]]:

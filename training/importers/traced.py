@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -164,7 +165,7 @@ def text_or_none(value: Any) -> str | None:
 
 def number(value: Any) -> float | None:
     """A finite number of at least 0, also one written as text; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
     try:
         found = float(value)
