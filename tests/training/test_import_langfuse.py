@@ -3,6 +3,7 @@ through the row types of the SDK's own API client (see ``fixtures/make_langfuse.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -144,9 +145,26 @@ def test_an_error_is_an_output_that_failed() -> None:
     assert (output.text, output.tool_calls, output.error) == (None, None, "too long")
 
 
-def test_latency_is_computed_where_the_row_has_none() -> None:
+def test_latency_is_end_minus_start_and_the_row_s_own_without_an_end() -> None:
     assert record_of(observation()).outputs["m"].latency_s == 1.5
-    assert record_of(observation(latency=0.25)).outputs["m"].latency_s == 0.25
+    assert record_of(observation(latency=0.25, endTime=None)).outputs["m"].latency_s == 0.25
+
+
+def test_a_step_named_in_the_metadata_is_kept_if_it_is_one_of_ours() -> None:
+    assert record_of(observation(metadata={"step": "extract"})).step == "extract"
+    assert record_of(observation(metadata='{"step": "extract"}')).step == "extract"
+    assert record_of(observation(metadata={"step": "warm up"})).step is None
+
+
+def test_rows_of_a_csv_export_are_read() -> None:
+    """Every cell is text, nested ones JSON, and what is missing is empty."""
+    row = {key: value if isinstance(value, str) else json.dumps(value) for key, value in observation().items()}
+    row |= {"sessionId": "", "usageDetails": '{"input": 3, "output": 4}', "totalCost": "0.5", "statusMessage": ""}
+    record = record_of(row)
+    assert record.session == "t1"
+    output = record.outputs["m"]
+    assert (output.text, output.input_tokens, output.output_tokens, output.cost_usd) == ("hello", 3, 4, 0.5)
+    assert reason_of(row | {"output": ""}) == "no_answer"
 
 
 def test_older_usage_and_cost_fields_are_read() -> None:

@@ -19,6 +19,7 @@ from learned_router.training.importers.traced import (
     make_record,
     mapping_of,
     no_call,
+    number,
     text_or_none,
 )
 from learned_router.training.records import Record
@@ -27,7 +28,9 @@ DETAILS: Final = "gen_ai.client.inference.operation.details"
 CHOICE: Final = "gen_ai.choice"
 _MESSAGE: Final = re.compile(r"gen_ai\.(system|user|assistant|tool)\.message")
 _CONTENT: Final = {"gen_ai.content.prompt": "gen_ai.prompt", "gen_ai.content.completion": "gen_ai.completion"}
-_CALLS: Final = frozenset({"chat", "text_completion", "completion", "generate_content"})
+_CALLS: Final = frozenset(
+    {"chat", "text_completion", "completion", "generate_content", "chat.completions", "text.completions"}
+)
 _NO_CALLS: Final = {
     "embeddings": "embedding_call",
     "embedding": "embedding_call",
@@ -80,6 +83,8 @@ def read_span(span: Span, events: Iterable[Event] = ()) -> Record:
         tools=read_tools(first_of(attributes, "gen_ai.tool.definitions", "gen_ai.request.tools"))
         or read_tools(_indexed(attributes, "functions")),
         response_format=_response_format(attributes),
+        cost_usd=number(first_of(attributes, "gen_ai.usage.cost", "gen_ai.usage.total_cost")),
+        step=first_of(attributes, "step", "traceloop.association.properties.step"),
         input_tokens=count(first_of(attributes, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")),
         output_tokens=count(first_of(attributes, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")),
     )

@@ -45,7 +45,7 @@ _SCORES: Final = frozenset({"NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORREC
 class Langfuse:
     """Observations and scores, a row each; pages of the API (``{"data": [...]}``) and traces with both inside."""
 
-    name = "Langfuse export (observations, scores)"
+    name = "langfuse"
 
     def recognises(self, row: dict[str, Any]) -> bool:
         return _is_observation(row) or _is_score(row) or any(True for _ in _inside(row))
@@ -109,7 +109,7 @@ def _read_observation(row: dict[str, Any]) -> Record:
         id=text_or_none(row.get("id")),
         model=text_or_none(first_of(row, "model", "providedModelName", "provided_model_name")),
         messages=read_messages(row.get("input")),
-        answer=read_answer(row.get("output")),
+        answer=read_answer(first_of(row, "output")),  # of CSV, nothing is an empty cell
         error=_error(row),
         session=text_or_none(first_of(row, "sessionId", "session_id")),
         trace=text_or_none(first_of(row, "traceId", "trace_id")),
@@ -121,9 +121,12 @@ def _read_observation(row: dict[str, Any]) -> Record:
             or first_of(row, "toolDefinitions", "tool_definitions")
         ),
         response_format=wanted if isinstance(wanted, dict) else None,
-        input_tokens=count(first_of(usage, "input", "prompt_tokens", "promptTokens", "input_tokens")),
-        output_tokens=count(first_of(usage, "output", "completion_tokens", "completionTokens", "output_tokens")),
+        input_tokens=count(first_of(usage, "input", "prompt_tokens", "promptTokens", "input_tokens", "inputUsage")),
+        output_tokens=count(
+            first_of(usage, "output", "completion_tokens", "completionTokens", "output_tokens", "outputUsage")
+        ),
         latency_s=number(row.get("latency")),
+        step=mapping_of(parsed(row.get("metadata"))).get("step"),
         cost_usd=number(first_of(row, "totalCost", "total_cost", "calculatedTotalCost") or first_of(costs, "total")),
     )
 

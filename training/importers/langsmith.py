@@ -42,7 +42,7 @@ _SESSION: Final = ("session_id", "thread_id", "conversation_id")  # the keys by 
 class Langsmith:
     """Runs, a row each, pages of the API (``{"runs": [...]}``), runs nested in ``child_runs``, and rows of feedback."""
 
-    name = "LangSmith runs"
+    name = "langsmith"
 
     def recognises(self, row: dict[str, Any]) -> bool:
         return _is_run(row) or _is_feedback(row) or any(True for _ in _page(row))
@@ -111,6 +111,7 @@ def _read_call(run: dict[str, Any]) -> Iterator[Record]:
             first_of(run, "completion_tokens") or first_of(usage, "output_tokens", "completion_tokens")
         ),
         cost_usd=number(first_of(run, "total_cost")),
+        step=metadata.get("step"),
     )
 
 

@@ -31,7 +31,7 @@ class Otel:
     ``span_logs.joined`` brings them together where they stand in other rows or files.
     """
 
-    name = "OpenTelemetry traces (OTLP JSON)"
+    name = "opentelemetry"
     feedback_apart = False  # no convention for what people say of a call is in use
 
     def recognises(self, row: dict[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from learned_router.request import Message
+from learned_router.request import STEPS, Message
 from learned_router.training.importers.importer import Feedback, Unusable
 from learned_router.training.records import Output, Record, ToolCall
 
@@ -93,10 +93,11 @@ def make_record(
     output_tokens: int | None = None,
     latency_s: float | None = None,
     cost_usd: float | None = None,
+    step: Any = None,
 ) -> Record:
     """The record of one call. session: the conversation; where there is none, the trace.
 
-    start, end: seconds since 1970. latency_s: where the log says so itself; else end minus start.
+    start, end: seconds since 1970. latency_s: what the log says itself, for want of an end. step: any but ours is ignored.
     An answer that comes with an error is dropped: half an answer is no answer.
     Raises UnusableError when the call has no id, model, messages, or neither answer nor error.
     """
@@ -111,7 +112,7 @@ def make_record(
         )
     if answer is None and error is None:
         raise UnusableError("no_answer", "the call holds neither an answer nor an error; record outputs as well")
-    if latency_s is None and start is not None and end is not None and end >= start:
+    if start is not None and end is not None and end >= start:
         latency_s = round(end - start, 6)
     failed = error is not None or answer is None
     output = Output(
@@ -131,6 +132,7 @@ def make_record(
         response_format=response_format,
         session=session or trace,
         timestamp=start,
+        step=step if isinstance(step, str) and step in STEPS else None,
         # feedback on a whole trace finds its calls by this where the session is longer than the trace
         metadata={"trace": trace} if trace and session and session != trace else None,
     )

@@ -54,6 +54,7 @@ def read_span(span: Span, parents: Mapping[tuple[str | None, str | None], Span])
         start=span.start,
         end=span.end,
         tools=read_tools(attributes.get("ai.prompt.tools")),
+        step=attributes.get("ai.telemetry.metadata.step"),
         response_format=_response_format(operation, {**(outer.attributes if outer else {}), **attributes}),
         input_tokens=count(
             first_of(attributes, "ai.usage.inputTokens", "ai.usage.promptTokens", "gen_ai.usage.input_tokens")
