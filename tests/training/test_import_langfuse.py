@@ -251,12 +251,12 @@ def test_what_cannot_be_used_has_a_reason(changes: dict[str, Any], reason: str) 
         **observation(),
     )
 )
-@settings(max_examples=300, deadline=1000)
+@settings(max_examples=100, deadline=5000)
 def test_any_observation_gives_records_or_reasons(row: dict[str, Any]) -> None:
     holds_items_only(Langfuse(), row)
 
 
 @given(rows_with("value", "stringValue", "dataType", "observationId", "subject", "data", "scores", "name", **score()))
-@settings(max_examples=300, deadline=1000)
+@settings(max_examples=100, deadline=5000)
 def test_any_score_gives_feedback_or_reasons(row: dict[str, Any]) -> None:
     holds_items_only(Langfuse(), row)

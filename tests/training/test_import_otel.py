@@ -189,7 +189,7 @@ def test_other_operations_are_no_chat_calls(operation: str, reason: str) -> None
 
 
 def test_one_bad_span_does_not_cost_the_others() -> None:
-    bad = attributes(gen_ai__operation__name="chat", gen_ai__request__model="m", gen_ai__input__messages="[17]")
+    bad = attributes(gen_ai__operation__name="chat", gen_ai__request__model="m", gen_ai__input__messages='[{"x": 1}]')
     items = list(Otel().read(document(span(), span(spanId="b2", attributes=bad), span(spanId="b3"))))
     assert [item.reason if isinstance(item, Unusable) else "record" for item in items] == [
         "record",
@@ -371,7 +371,7 @@ def test_rows_of_other_formats_are_not_recognised() -> None:
         **{"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"},
     ),
 )
-@settings(max_examples=300, deadline=1000)
+@settings(max_examples=100, deadline=5000)
 def test_any_attributes_and_events_give_records_or_reasons(value: Any, found: dict[str, Any]) -> None:
     events = [{"name": "gen_ai.user.message", "attributes": found}, {"name": "gen_ai.choice", "body": value}]
     holds_items_only(Otel(), document(span(attributes=found, events=events)))
@@ -392,7 +392,7 @@ def test_any_attributes_and_events_give_records_or_reasons(value: Any, found: di
         **span(),
     )
 )
-@settings(max_examples=300, deadline=1000)
+@settings(max_examples=100, deadline=5000)
 def test_any_row_gives_records_or_reasons(row: dict[str, Any]) -> None:
     holds_items_only(Otel(), row)
 

@@ -39,8 +39,9 @@ def read_messages(value: Any) -> list[Message]:
 
     Returns [] when there are none. Raises UnusableError when something among them is no message.
     """
-    value = parsed(value)
-    if isinstance(value, dict) and not _is_message(value):
+    whole = parsed(value)
+    if isinstance(whole, dict) and not _is_message(whole):
+        value = whole
         inner = first_of(value, "messages", "prompt", "prompts", "input", "contents")
         if inner is None:
             raise UnusableError("unreadable_messages", f"an object with {_keys(value)}; it must hold 'messages'")
@@ -50,7 +51,10 @@ def read_messages(value: Any) -> list[Message]:
 
 
 def _all(value: Any) -> list[Message]:
-    value = parsed(value)
+    whole = parsed(value)
+    if isinstance(value, str) and isinstance(whole, list) and not any(isinstance(item, dict | list) for item in whole):
+        whole = value  # a prompt in brackets
+    value = whole
     if value is None or value == "":
         return []
     if not isinstance(value, list):
@@ -63,22 +67,23 @@ def _all(value: Any) -> list[Message]:
 def read_answer(value: Any) -> Answer | None:
     """A model's answer: text, a message, a list of messages or choices (of which the first counts); None when nothing.
 
-    Raises UnusableError when it is none of these.
+    JSON that is none of these is what the model was asked for, and stays the answer's text.
+    Raises UnusableError when a message among them cannot be read.
     """
-    value = parsed(value)
-    if isinstance(value, dict) and isinstance(value.get("choices"), list):
-        value = value["choices"]
-    if isinstance(value, list):
-        value = _one_of(value)
-    if isinstance(value, dict):
-        value = first_of(value, "message", "delta") or value
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        return Answer(text=value if isinstance(value, str) else json_text(value), tool_calls=[])
-    if not _is_message(value):  # what was asked for as JSON may have been logged as the object itself
-        return Answer(text=json_text(value), tool_calls=[])
-    messages = [message for message in _read_message(value) if message.role != "tool"]
+    found = parsed(value)
+    choice = list_of(mapping_of(found).get("choices"))[:1]
+    if choice and isinstance(choice[0], dict) and {"message", "delta", "text"} & choice[0].keys():
+        if isinstance(choice[0].get("text"), str):
+            return Answer(text=choice[0]["text"], tool_calls=[])
+        found = choice[0]
+    if isinstance(found, list):
+        found = _one_of(found) if found and all(map(_is_answer, found)) else None
+    if isinstance(found, dict):
+        found = first_of(found, "message", "delta") or found
+    if not _is_answer(found):
+        text = value if isinstance(value, str) else None if value is None else json_text(value)
+        return None if text is None else Answer(text=text, tool_calls=[])
+    messages = [message for message in _read_message(found) if message.role != "tool"]
     if not messages:
         return None
     content = messages[0].content
@@ -88,14 +93,30 @@ def read_answer(value: Any) -> Answer | None:
     return Answer(text=content or (None if calls else ""), tool_calls=calls)
 
 
-def _one_of(items: list[Any]) -> Any:
+def _is_answer(value: Any) -> bool:
+    """Whether a value is a message, a choice with one, or an item of OpenAI's Responses; a model may well have been asked
+    for an object with a role or a type of its own."""
+    if not isinstance(value, dict):
+        return False
+    if isinstance(value.get("message"), dict) or isinstance(value.get("delta"), dict):
+        return True
+    if isinstance(value.get("kwargs"), dict) and "lc" in value:
+        return True
+    role = value.get("role", value.get("type"))
+    said = {"content", "parts", "tool_calls", "function_call", "refusal", "data"} & value.keys()
+    if isinstance(role, str) and role.lower().removesuffix("messagechunk") in _SPEAKERS and said:
+        return True
+    kind = value.get("type")
+    return isinstance(kind, str) and (kind in _CALL or kind in _THOUGHT) and value.keys() != {"type"}
+
+
+def _one_of(items: list[dict[str, Any]]) -> dict[str, Any]:
     """The one message of an answer that is a list: of candidates or messages, or of the items of OpenAI's Responses."""
-    kinds = [mapping_of(item).get("type") for item in items]
-    if any(kind in _CALL or kind in _THOUGHT for kind in kinds if isinstance(kind, str)):
-        parts = [part for item in items for part in list_of(mapping_of(item).get("content")) or [item]]
-        return {"role": "assistant", "content": parts}
-    spoken = [item for item in items if mapping_of(item).get("role") == "assistant"]
-    return (spoken or items or [None])[0]
+    if any(item.get("type") in (*_CALL, *_THOUGHT) for item in items):
+        contents = [item if item.get("type") in (*_CALL, *_THOUGHT) else item.get("content") for item in items]
+        parts = [part for content in contents for part in (content if isinstance(content, list) else [content])]
+        return {"role": "assistant", "content": [part for part in parts if part is not None]}
+    return next((item for item in items if item.get("role") == "assistant"), items[0])
 
 
 def answered_call(call: dict[str, Any]) -> ToolCall:
@@ -112,9 +133,7 @@ def read_tools(value: Any) -> list[dict[str, Any]] | None:
     """Tools in OpenAI's shape from that, a flat ``{"name", "parameters"}``, ``inputSchema`` or ``input_schema``; None
     when there are none. Raises UnusableError when one has no name."""
     value = parsed(value)
-    if (
-        isinstance(value, dict) and not {"name", "function"} & value.keys()
-    ):  # by name, as Langfuse and the Vercel AI SDK keep them
+    if isinstance(value, dict) and not {"name", "function"} & value.keys():  # by name, as Langfuse keeps them
         value = [{"name": name, **mapping_of(parsed(tool))} for name, tool in value.items()]
     tools = []
     for item in value if isinstance(value, list) else [] if value is None else [value]:
@@ -150,9 +169,11 @@ def _is_message(value: dict[str, Any]) -> bool:
 
 def _read_message(item: Any) -> list[Message]:
     """One logged message, as one of ours or as several: each tool result is a message of its own."""
-    item = parsed(item)
     if isinstance(item, str):
-        return [Message(role="user", content=item)]
+        whole = parsed(item)
+        if not isinstance(whole, dict) or not _is_message(whole):
+            return [Message(role="user", content=item)]
+        item = whole
     if isinstance(item, list) and len(item) == 2 and all(isinstance(part, str) for part in item):
         return [Message(role=_ROLES.get(item[0], item[0]), content=item[1])]
     if not isinstance(item, dict):
