@@ -136,6 +136,33 @@ def test_what_is_no_message_is_named(value: Any) -> None:
     assert caught.value.unusable.reason == "unreadable_messages"
 
 
+@pytest.mark.parametrize("prompt", ['{"sku": 1}', '["a", "b"]', "[]", "{}"])
+def test_a_prompt_that_is_json_is_a_prompt(prompt: str) -> None:
+    assert read_messages({"input": prompt}) == [Message(role="user", content=prompt)]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO"}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBO"}},
+        {"type": "file", "mediaType": "image/png", "data": "iVBO"},
+        {"type": "blob", "modality": "image", "mime_type": "image/png", "content": "iVBO"},
+        {"type": "image", "image": "data:image/png;base64,iVBO"},
+    ],
+    ids=lambda part: json.dumps(part)[:40],
+)
+def test_an_image_of_any_shape_is_openais(part: dict[str, Any]) -> None:
+    expected = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO"}}
+    assert read_messages([{"role": "user", "content": [part]}]) == [Message(role="user", content=[expected])]
+
+
+@pytest.mark.parametrize("result", ["", None])
+def test_a_tool_that_gave_nothing_gave_empty_text(result: str | None) -> None:
+    part = {"type": "tool_call_response", "id": "c", "response": result}
+    assert read_messages([{"role": "tool", "parts": [part]}]) == [Message(role="tool", content="", tool_call_id="c")]
+
+
 @given(st.lists(st.tuples(st.sampled_from(["system", "user", "assistant"]), st.text(min_size=1)), min_size=1))
 def test_openais_own_messages_come_back_as_they_are(said: list[tuple[str, str]]) -> None:
     messages = [{"role": role, "content": content} for role, content in said]

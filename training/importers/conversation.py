@@ -52,8 +52,8 @@ def read_messages(value: Any) -> list[Message]:
 
 def _all(value: Any) -> list[Message]:
     whole = parsed(value)
-    if isinstance(value, str) and isinstance(whole, list) and not any(isinstance(item, dict | list) for item in whole):
-        whole = value  # a prompt in brackets
+    if isinstance(value, str) and not _may_be_messages(whole):
+        whole = value  # a prompt that is JSON
     value = whole
     if value is None or value == "":
         return []
@@ -62,6 +62,12 @@ def _all(value: Any) -> list[Message]:
     if len(value) == 1 and isinstance(value[0], list):  # LangChain logs a batch of conversations
         value = value[0]
     return [message for item in value for message in _read_message(item)]
+
+
+def _may_be_messages(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(isinstance(item, dict | list) for item in value)
+    return isinstance(value, dict) and _is_message(value)
 
 
 def read_answer(value: Any) -> Answer | None:
@@ -239,7 +245,7 @@ def _sort_parts(value: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]],
         if not isinstance(part, dict):
             contents.append({"type": "text", "text": part if isinstance(part, str) else json_text(part)})
             continue
-        kind = part.get("type")
+        kind = text_or_none(part.get("type"))
         if kind in _CALL:
             calls.append(_call(part))
         elif kind in _RESULT:
@@ -257,6 +263,8 @@ def _sort_parts(value: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]],
 
 def _image(part: dict[str, Any]) -> dict[str, Any] | None:
     """An image in OpenAI's shape; None when the part is none, or has that shape already."""
+    if isinstance(part.get("source"), dict):  # Anthropic's
+        part = {"type": part.get("type"), **{key: item for key, item in part["source"].items() if key != "type"}}
     kind = text_or_none(first_of(part, "mime_type", "mediaType", "media_type", "mimeType")) or ""
     named = part.get("type") == "image" or part.get("modality") == "image" or kind.startswith("image/")
     if not named or "image_url" in part:
@@ -288,7 +296,7 @@ def _result_text(value: Any) -> str:
         value = value["value"]
     if isinstance(value, list) and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in value):
         return "\n".join(part["text"] for part in value)
-    return value if isinstance(value, str) else json_text(value)
+    return value if isinstance(value, str) else "" if value is None else json_text(value)
 
 
 def json_text(value: Any) -> str:
