@@ -1,0 +1,119 @@
+"""What the importers of traces have in common: which rows are whose, and how times, numbers and ratings are read."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from parcel_records import ANY_JSON, FIXTURES, holds_items_only, rows_of
+
+from learned_router.training.importers.importer import Importer, Unusable
+from learned_router.training.importers.langfuse import Langfuse
+from learned_router.training.importers.langsmith import Langsmith
+from learned_router.training.importers.otel import Otel
+from learned_router.training.importers.traced import count, number, rating, seconds
+from learned_router.training.records import Record
+
+IMPORTERS: list[Importer] = [Otel(), Langfuse(), Langsmith()]
+FILES = sorted(path.relative_to(FIXTURES).parts for path in FIXTURES.glob("*/*.jsonl") if path.parent.name != "paired")
+OURS = [parts for parts in FILES if parts[0] in ("otel", "vercel", "langfuse", "langsmith")]
+
+
+@pytest.mark.parametrize("parts", OURS, ids="/".join)
+def test_each_row_is_recognised_by_one_importer(parts: tuple[str, ...]) -> None:
+    for row in rows_of(*parts):
+        assert [importer.recognises(row) for importer in IMPORTERS].count(True) == 1
+
+
+@given(st.dictionaries(st.text(max_size=8), ANY_JSON, max_size=6))
+@settings(max_examples=100, deadline=5000)
+def test_no_row_is_recognised_by_two(row: dict[str, Any]) -> None:
+    assert [importer.recognises(row) for importer in IMPORTERS].count(True) <= 1
+
+
+@pytest.mark.parametrize("importer", IMPORTERS, ids=lambda importer: type(importer).__name__)
+def test_a_row_of_our_own_log_is_not_ours_to_read(importer: Importer) -> None:
+    row = {"id": "a", "messages": [{"role": "user", "content": "hi"}], "outputs": {"m": {"text": "x"}}, "session": "s"}
+    assert not importer.recognises(row)
+
+
+@pytest.mark.parametrize("importer", IMPORTERS, ids=lambda importer: type(importer).__name__)
+@pytest.mark.parametrize(
+    "row", [{}, {"data": 3}, {"type": ["GENERATION"]}, {"run_type": {}}, {"resourceSpans": [3]}], ids=str
+)
+def test_a_row_of_no_known_shape_gives_no_record(importer: Importer, row: dict[str, Any]) -> None:
+    assert not any(isinstance(item, Record) for item in importer.read(row))
+
+
+@pytest.mark.parametrize("importer", [Langfuse(), Langsmith()], ids=lambda importer: type(importer).__name__)
+def test_a_row_of_another_kind_in_the_file_is_counted(importer: Importer) -> None:
+    [item] = importer.read({"id": "x", "kind": "other"})
+    assert isinstance(item, Unusable)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2025-10-09T08:53:20Z",
+        "2025-10-09T10:53:20+02:00",
+        "2025-10-09 08:53:20.000000",
+        dt.datetime(2025, 10, 9, 8, 53, 20),
+        dt.datetime(2025, 10, 9, 8, 53, 20, tzinfo=dt.UTC),
+        1760000000,
+        1760000000000,
+        1760000000000000,
+        1760000000000000000,
+        "1760000000000000000",
+    ],
+)
+def test_a_time_is_read_in_any_unit(value: Any) -> None:
+    assert seconds(value) == 1760000000.0
+
+
+@pytest.mark.parametrize("value", [None, "", "soon", True, [], float("nan"), -5, "9" * 5000, "0001-01-01", 10**400])
+def test_what_is_no_time_is_none(value: Any) -> None:
+    found = seconds(value)
+    assert found is None or found < 0
+
+
+@pytest.mark.parametrize("value", [True, "x", None, [], float("inf"), -1, 10**400])
+def test_what_is_no_number_is_none(value: Any) -> None:
+    assert number(value) is None
+    assert count(value) is None
+
+
+@given(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.none() | st.text())
+def test_a_rating_lies_in_the_unit_interval_or_is_none(value: Any, word: str | None) -> None:
+    found = rating(value, word)
+    assert found is None or 0 <= found <= 1
+
+
+def places_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths to everything inside a JSON value."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for key, item in inner for place in [(*path, key), *places_in(item, (*path, key))]]
+
+
+def with_instead(value: Any, path: tuple[Any, ...], other: Any) -> Any:
+    """A copy of ``value`` with ``other`` at ``path``; texts that hold JSON are not looked into."""
+    if not path:
+        return other
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = with_instead(value[path[0]], path[1:], other)
+    return copy
+
+
+DAMAGED = [row for parts in OURS for row in rows_of(*parts)]
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=5000)
+def test_a_real_row_with_anything_in_any_place_is_survived(data: st.DataObject) -> None:
+    row = data.draw(st.sampled_from(DAMAGED))
+    importer = next(importer for importer in IMPORTERS if importer.recognises(row))
+    for _ in range(data.draw(st.integers(1, 3))):
+        row = with_instead(row, data.draw(st.sampled_from(places_in(row))), data.draw(ANY_JSON))
+    holds_items_only(importer, row)

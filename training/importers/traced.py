@@ -1,0 +1,214 @@
+"""What importers of traces share: numbers, times and ratings read with care, and one call turned into one record.
+
+Knows records; knows no format and no file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from learned_router.request import STEPS, Message
+from learned_router.training.importers.importer import Feedback, Unusable
+from learned_router.training.records import Output, Record, ToolCall
+
+Item = Record | Feedback | Unusable
+
+# What stands in a trace beside chat calls; each is counted under its own name.
+NO_CALL: Final = {
+    "embedding_call": "an embedding; only chat calls can be routed",
+    "tool_run": "a tool's run; only chat calls can be routed",
+    "agent_run": "an agent's run; the chat calls inside it are read instead",
+    "chain_run": "a chain's run; the chat calls inside it are read instead",
+    "retriever_run": "a retriever's run; only chat calls can be routed",
+    "outer_span": "a span around a model call, which repeats it; the inner span is read instead",
+    "plain_span": "a span without a model call; only chat calls can be routed",
+}
+# Units by magnitude: seconds since 1970 stay below 1e11 until the year 5138.
+_UNITS: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+_GOOD: Final = frozenset(
+    {"true", "yes", "good", "great", "correct", "right", "up", "positive", "like", "thumbs_up", "pass"}
+)
+_BAD: Final = frozenset(
+    {"false", "no", "bad", "poor", "incorrect", "wrong", "down", "negative", "dislike", "thumbs_down", "fail"}
+)
+
+
+class UnusableError(ValueError):
+    """What is being read holds no call that could be routed: a reason and a sentence, as ``Unusable`` has them."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.unusable = Unusable(reason, detail)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a model answered. tool_calls: [] when it called nothing."""
+
+    text: str | None
+    tool_calls: list[ToolCall]
+
+
+def no_call(reason: str) -> UnusableError:
+    return UnusableError(reason, NO_CALL[reason])
+
+
+def attempt(read: Callable[..., Iterator[Item]], *arguments: Any) -> Iterator[Item]:
+    """What ``read`` yields, ending in ``Unusable`` where it fails, so that the rest of a row can be read on.
+
+    A record that could not be written as JSON (a lone surrogate, an integer beyond 64 bits) is unusable as well.
+    """
+    try:
+        for item in read(*arguments):
+            if isinstance(item, Record):
+                msgspec.json.encode(item)
+            yield item
+    except UnusableError as error:
+        yield error.unusable
+    except RecursionError:
+        yield Unusable("too_deep", "nested too deeply to be read; leave such values out of the export")
+    except (ValueError, TypeError, OverflowError) as error:
+        yield Unusable("not_writable", f"holds what JSON cannot ({error}); export the log again, as UTF-8 JSON")
+
+
+def make_record(
+    *,
+    id: str | None,
+    model: str | None,
+    messages: list[Message],
+    answer: Answer | None,
+    error: str | None,
+    session: str | None,
+    trace: str | None,
+    start: float | None,
+    end: float | None,
+    tools: list[dict[str, Any]] | None = None,
+    response_format: dict[str, Any] | None = None,
+    input_tokens: int | None = None,
+    output_tokens: int | None = None,
+    latency_s: float | None = None,
+    cost_usd: float | None = None,
+    step: Any = None,
+) -> Record:
+    """The record of one call. session: the conversation; where there is none, the trace.
+
+    start, end: seconds since 1970. latency_s: what the log says itself, for want of an end. step: any but ours is ignored.
+    An answer that comes with an error is dropped: half an answer is no answer.
+    Raises UnusableError when the call has no id, model, messages, or neither answer nor error.
+    """
+    if not id:
+        raise UnusableError("no_id", "the call has no id; export it with its id")
+    if not model:
+        raise UnusableError("no_model", "the call does not name its model; export it with the model's name")
+    if not messages:
+        raise UnusableError(
+            "content_not_recorded",
+            "the call holds no messages; switch on the recording of message content in the instrumentation",
+        )
+    if answer is None and error is None:
+        raise UnusableError("no_answer", "the call holds neither an answer nor an error; record outputs as well")
+    if start is not None and end is not None and end >= start:
+        latency_s = round(end - start, 6)
+    failed = error is not None or answer is None
+    output = Output(
+        text=None if failed or answer is None else answer.text,
+        tool_calls=None if failed or answer is None else answer.tool_calls,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        latency_s=latency_s,
+        cost_usd=cost_usd,
+        error=error,
+    )
+    return Record(
+        id=id,
+        messages=messages,
+        outputs={model: output},
+        tools=tools or None,
+        response_format=response_format,
+        session=session or trace,
+        timestamp=start,
+        step=step if isinstance(step, str) and step in STEPS else None,
+        # feedback on a whole trace finds its calls by this where the session is longer than the trace
+        metadata={"trace": trace} if trace and session and session != trace else None,
+    )
+
+
+def first_of(mapping: Any, *names: str) -> Any:
+    """The first value under ``names`` that is not null or empty text; None when there is none."""
+    if isinstance(mapping, dict):
+        for name in names:
+            value = mapping.get(name)
+            if value is not None and value != "":
+                return value
+    return None
+
+
+def mapping_of(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def list_of(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def text_or_none(value: Any) -> str | None:
+    """Text that says something, else None; numbers stand as ids in some logs."""
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
+        return str(value)
+    return None
+
+
+def number(value: Any) -> float | None:
+    """A finite number of at least 0, also one written as text; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) and found >= 0 else None
+
+
+def count(value: Any) -> int | None:
+    found = number(value)
+    return int(found) if found is not None and found < 1 << 53 else None
+
+
+def seconds(value: Any) -> float | None:
+    """A time as seconds since 1970: ISO 8601 (UTC when it names no zone), a datetime, or a number whose unit (s, ms, µs,
+    ns) its size tells. None for anything else."""
+    if isinstance(value, str) and not value.isdigit():
+        try:
+            value = dt.datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if isinstance(value, dt.datetime):
+        try:
+            return value.replace(tzinfo=value.tzinfo or dt.UTC).timestamp()
+        except (ValueError, OverflowError):
+            return None
+    found = number(value)
+    if found is None:
+        return None
+    return round(next((found / unit for limit, unit in _UNITS if found >= limit), found), 6)
+
+
+def rating(value: Any, word: Any = None) -> float | None:
+    """A rating in [0, 1]: a number that lies there, a truth value, or a word that says good or bad. Else None: the scale
+    of a rating such as 4 stars cannot be known from one rating."""
+    if isinstance(word, str) and word.strip():
+        named = word.strip().lower().replace(" ", "_").replace("-", "_")
+        return 1.0 if named in _GOOD else 0.0 if named in _BAD else None
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str) and not value.strip().replace(".", "", 1).isdigit():
+        return rating(None, value)
+    found = number(value)
+    return found if found is not None and found <= 1 else None
