@@ -27,9 +27,8 @@ def render_label_run(run: LabelRun, console: Console) -> None:
     small, frontier = next(iter(run.tiers)), list(run.tiers)[-1]
     say(f"{run.tiers[small]} ({small}) beside {run.tiers[frontier]} ({frontier})", style="bold")
     console.print(_cell_table("task", [*run.tasks, run.total], small, frontier))
-    if any(row.name != "(no step)" for row in run.steps):
-        console.print()
-        console.print(_cell_table("step", run.steps, small, frontier))
+    console.print()
+    console.print(_cell_table("step", run.steps, small, frontier))
     console.print()
     say("graded by " + ", ".join(f"{name} {count}" for name, count in run.graders.items()))
     say("split " + ", ".join(f"{side} {count}" for side, count in run.sides.items()))

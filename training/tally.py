@@ -93,7 +93,7 @@ class Tally:
         self.graders[label.grader] += 1
         self.uncertain += label.certainty < UNCERTAIN
         count_cell(self._by_task, label.task or "(no task)", label.quality)
-        count_cell(self._by_step, label.step or "(no step)", label.quality)
+        count_cell(self._by_step, label.step or "other", label.quality)
         for tier, cost in self.costs.items():
             cost.add(outputs[tier])
         if label.certainty < 1.0:

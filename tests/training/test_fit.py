@@ -17,10 +17,10 @@ import torch
 from learned_router.encoder import Packer
 from learned_router.request import STEPS, Message
 from learned_router.router import Router
-from learned_router.training.fit import bare_label, fit, label_request, predict
+from learned_router.training.fit import bare_label, fit, predict
 from learned_router.training.model import RouterNet, load_encoder
 from learned_router.training.recipe import Recipe
-from learned_router.training.records import Label, Skipped, read_labels
+from learned_router.training.records import Label, Skipped, label_request, read_labels
 
 Fit = Callable[..., RouterNet]
 

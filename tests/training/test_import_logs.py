@@ -25,7 +25,8 @@ from learned_router.training.importers import IMPORTERS, logs
 from learned_router.training.importers.importer import Feedback, Unusable
 from learned_router.training.importers.logs import read_logs, read_pairs
 from learned_router.training.label import label_files
-from learned_router.training.records import Output, Record, Skipped, ToolCall, read_records
+from learned_router.training.records import Output, Record, Skipped, ToolCall, read_labels, read_records
+from learned_router.training.steps import infer_step
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 SYSTEM = "You answer guests of a small hotel by the sea. Be brief."
@@ -67,7 +68,7 @@ def test_what_the_openai_client_sent_and_got_becomes_records() -> None:
         FRONTIER,
         "broken-1",
     ]
-    assert [record.step for record in records[:4]] == ["respond", "respond", "tool_call", "extract"]
+    assert [infer_step(record) for record in records[:4]] == ["respond", "respond", "tool_call", "extract"]
     first, _, booked, extracted, streamed, streamed_call, failed = records
     assert (first.id, first.messages, first.session, first.timestamp) == (
         "chatcmpl-0001",
@@ -250,7 +251,7 @@ def test_the_responses_api_is_read_into_the_same_shape(tmp_path: Path) -> None:
     assert record.outputs == {
         "m": Output(text="Nine.", tool_calls=[ToolCall("clock", {"zone": "UTC"})], input_tokens=5, output_tokens=2)
     }
-    assert record.step == "tool_result"
+    assert infer_step(record) == "tool_result"
 
 
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "When?"}]}
@@ -335,6 +336,9 @@ SHAPED = st.recursive(
 )
 
 
+CALL_LOGS = {"openai", "openai batch", "litellm", "helicone", "paired log"}
+
+
 @pytest.mark.parametrize(
     "row",
     [
@@ -346,7 +350,7 @@ SHAPED = st.recursive(
     ids=["langsmith", "langfuse", "langfuse API", "otlp"],
 )
 def test_a_row_of_a_trace_is_none_of_these_formats(row: dict[str, Any]) -> None:
-    assert [importer.name for importer in IMPORTERS if importer.recognises(row)] == []
+    assert {importer.name for importer in IMPORTERS if importer.recognises(row)}.isdisjoint(CALL_LOGS)
 
 
 @settings(deadline=None, max_examples=40)
@@ -458,10 +462,10 @@ def test_a_record_whose_models_stand_in_two_files_under_one_id_is_paired(tmp_pat
     assert skipped.total == 0
 
 
-def test_a_missing_step_is_inferred_and_a_given_one_is_kept(tmp_path: Path) -> None:
+def test_a_given_step_is_kept_and_a_missing_one_is_left_to_the_labels(tmp_path: Path) -> None:
     rows = [{**PAIRED[0], "step": "plan"}, {key: value for key, value in PAIRED[1].items() if key != "step"}]
     records, _ = read(write_rows(tmp_path / "log", *rows))
-    assert [record.step for record in records] == ["plan", "respond"]
+    assert [record.step for record in records] == ["plan", None]
 
 
 class Rated:
@@ -508,6 +512,7 @@ def test_ratings_are_joined_by_record_before_session_wherever_they_stand(
 def test_every_format_goes_from_its_fixture_to_labels(tmp_path: Path, files: str, tiers: tuple[str, str]) -> None:
     names = dict(zip(("small", "frontier"), tiers, strict=True))
     run = label_files(sorted(FIXTURES.glob(files)), names, tmp_path / "labels.jsonl")
-    assert len(run.labels) >= 1
-    assert run.labels[0].messages == BREAKFAST
-    assert run.labels[0].step == "respond"
+    labels = list(read_labels([tmp_path / "labels.jsonl"], Skipped()))
+    assert run.made == len(labels) >= 1
+    assert labels[0].messages == BREAKFAST
+    assert labels[0].step == "respond"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
@@ -13,7 +14,7 @@ from learned_router.errors import InputError
 from learned_router.request import Message
 from learned_router.training.label import label, label_files
 from learned_router.training.label_report import render_label_run, summarize
-from learned_router.training.records import Label, Output, Record, Skipped, ToolCall, read_labels
+from learned_router.training.records import Label, Output, Record, Skipped, ToolCall, label_request, read_labels
 from learned_router.training.tally import FourCells, four_cells
 
 TIERS = {"small": "tiny", "frontier": "big"}
@@ -51,8 +52,14 @@ def test_without_a_reference_the_frontier_is_right_by_definition() -> None:
     assert run.graders == {"agreement:label": 2}
 
 
-def test_a_missing_step_stays_missing() -> None:
-    assert label(many(1), TIERS).labels[0].step is None
+def test_a_missing_step_is_inferred_and_kept_out_of_what_the_router_sees() -> None:
+    made = label(many(1), TIERS).labels[0]
+    assert (made.step, made.step_inferred, label_request(made).step) == ("respond", True, None)
+
+
+def test_a_given_step_is_seen_by_the_router() -> None:
+    made = label([msgspec.structs.replace(many(1)[0], step="plan")], TIERS).labels[0]
+    assert (made.step, made.step_inferred, label_request(made).step) == ("plan", False, "plan")
 
 
 def test_labels_hold_the_outputs_of_lower_tiers_only_and_never_their_score() -> None:

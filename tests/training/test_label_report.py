@@ -73,7 +73,7 @@ def test_labels_into_a_folder_that_is_not_there_yet_are_written(tmp_path: Path) 
 
 def test_cells_by_step_and_by_task_add_up_to_the_same_total() -> None:
     run = label(log(), TIERS)
-    assert {row.name for row in run.steps} == {"intent", "plan", "(no step)"}
+    assert {row.name for row in run.steps} == {"intent", "plan", "respond"}
     assert {row.name for row in run.tasks} == {"a", "b"}
     for rows in (run.steps, run.tasks):
         sums = Counter[str]()
@@ -124,7 +124,7 @@ def test_the_rendering_holds_every_part_and_fits_80_columns() -> None:
     for part in (
         "task",
         "step",
-        "(no step)",
+        "respond",
         "uncertain",
         "duplicates ",
         "small cost $0.0650; 650 tokens in and 130 out",
@@ -136,10 +136,6 @@ def test_the_rendering_holds_every_part_and_fits_80_columns() -> None:
         assert part in shown.replace("\n", " ")
 
 
-def test_without_steps_there_is_no_table_of_steps() -> None:
-    assert "step" not in show(label([record("a", Output(text="yes"), Output(text="yes"))], TIERS))
-
-
 def test_json_holds_all_that_the_text_says(tmp_path: Path) -> None:
     pairs = tmp_path / "pairs.jsonl"
     write_jsonl(pairs, log())
@@ -149,7 +145,7 @@ def test_json_holds_all_that_the_text_says(tmp_path: Path) -> None:
     found = json.loads(result.stdout)
     assert found["labels"] == found["read"] == 65
     assert found["duplicates"]["exact"] == 5
-    assert {row["step"] for row in found["steps"]} == {"intent", "plan", "(no step)"}
+    assert {row["step"] for row in found["steps"]} == {"intent", "plan", "respond"}
     assert sum(row["labels"] for row in found["tasks"]) == 65
     assert found["costs"]["small"]["cost_usd"] == pytest.approx(0.065)
     assert len(found["doubtful"]) == 10

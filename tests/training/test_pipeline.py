@@ -17,12 +17,11 @@ from learned_router.replay import read_references, replay
 from learned_router.request import Message
 from learned_router.router import Router
 from learned_router.training.evaluation import Evaluation
-from learned_router.training.fit import label_request
 from learned_router.training.label import label_files
 from learned_router.training.labels import LabelSet, load_labels
 from learned_router.training.pipeline import TrainRun, train
 from learned_router.training.recipe import Recipe
-from learned_router.training.records import Output, Record, write_jsonl
+from learned_router.training.records import Output, Record, label_request, write_jsonl
 
 
 @pytest.fixture(scope="module")

@@ -42,14 +42,12 @@ class _Opinions:
         self._places.setdefault(said.target, place)
 
     def join(self, record: Record) -> None:
-        """Put what was said onto the record's outputs; what was said of itself goes before what was of its session."""
-        own, of_session = self._sums.get(record.id), self._sums.get(record.session or "")
-        if of_session:
-            self._used.add(record.session or "")
-        if own:
-            self._used.add(record.id)
-        total = own or of_session
-        if total:
+        """Put what was said onto the record's outputs: what was said of itself, else of its trace, else of its session."""
+        trace = (record.metadata or {}).get("trace")
+        said = [target for target in (record.id, trace, record.session) if target in self._sums]
+        self._used.update(said)
+        if said:
+            total = self._sums[said[0]]
             for output in record.outputs.values():
                 output.feedback = total[0] / total[1]
 
