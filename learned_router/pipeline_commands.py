@@ -35,12 +35,41 @@ def label(
     tier: Annotated[list[str], typer.Option(help="NAME=MODEL, cheapest tier first; at least two.")],
     out: Annotated[Path, typer.Option(dir_okay=False, help="File to write, .jsonl or .jsonl.gz.")],
     labels: Annotated[str, typer.Option(help="auto: grade the outputs; gold: take the log's own 'score'.")] = "auto",
+    grader: Annotated[
+        str | None, typer.Option(help="Grade every record by this one, as in tool_call or agreement; else by its kind.")
+    ] = None,
+    similarity: Annotated[
+        str, typer.Option(help="How free text is compared: embedding (by meaning), or words, which is faster.")
+    ] = "embedding",
+    run_code: Annotated[
+        bool, typer.Option("--run-code", help="Run answers' Python against the log's tests, in a confined process.")
+    ] = False,
+    judge: Annotated[
+        str | None, typer.Option(help="MODEL@URL: a model that compares what nothing else settles.")
+    ] = None,
+    judge_budget: Annotated[float | None, typer.Option(help="US dollars that the judge may cost.")] = None,
+    judge_price: Annotated[str | None, typer.Option(help="IN,OUT: the judge's price in $ per million tokens.")] = None,
+    judge_key: Annotated[str | None, typer.Option(help="Environment variable that holds the judge's key.")] = None,
     seed: SeedOption = 0,
     json: JsonFlag = False,
 ) -> None:
     """Grade what the tiers answered and split the labels: paired logs in, labels out."""
-    from_training = _training("label")
-    run = from_training.label_files(pairs, _pairs(tier, "--tier"), out, labels=labels, seed=seed)
+    from_training, grading = _training("label"), _training("grading")
+    with grading.open_options(
+        grader=grader,
+        similarity=similarity,
+        run_code=run_code,
+        judge=judge,
+        judge_budget_usd=judge_budget,
+        judge_price=judge_price,
+        judge_key=judge_key,
+        journal=out.with_name(out.name + ".judge.jsonl"),
+    ) as options:
+        run = from_training.label_files(
+            pairs, _pairs(tier, "--tier"), out, labels=labels, options=options, seed=seed
+        )
+        for line in grading.describe(options):
+            errors.print(line, highlight=False, markup=False)
     if json:
         print_json(from_training.summarize(run))
     else:

@@ -18,9 +18,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from learned_router.errors import InputError
-from learned_router.training.graders import Grade, grade_by_agreement, grade_by_reference, grade_frontier
-from learned_router.training.graders.grade import CERTAINTY
-from learned_router.training.records import Label, Output, Record, Skipped, read_records, write_jsonl
+from learned_router.training.graders import GradeOptions, grade_record
+from learned_router.training.records import Label, Record, Skipped, read_records, write_jsonl
 from learned_router.training.split import FRACTIONS, SIDES, split
 
 Method = Literal["auto", "gold"]
@@ -75,6 +74,7 @@ def label_files(
     out: Path,
     *,
     labels: Method = "auto",
+    options: GradeOptions | None = None,
     seed: int = 0,
     fractions: Sequence[float] = FRACTIONS,
 ) -> LabelRun:
@@ -83,7 +83,15 @@ def label_files(
     Nothing is written when no record can be labelled.
     """
     skipped = Skipped()
-    run = label(read_records(paths, skipped), tiers, labels=labels, seed=seed, fractions=fractions, skipped=skipped)
+    run = label(
+        read_records(paths, skipped),
+        tiers,
+        labels=labels,
+        options=options,
+        seed=seed,
+        fractions=fractions,
+        skipped=skipped,
+    )
     if not run.labels:
         raise InputError(f"no record could be labelled: {describe_skipped(run.skipped)}")
     write_labels(run, out)
@@ -100,6 +108,7 @@ def label(
     tiers: Mapping[str, str],
     *,
     labels: Method = "auto",
+    options: GradeOptions | None = None,
     seed: int = 0,
     fractions: Sequence[float] = FRACTIONS,
     skipped: Skipped | None = None,
@@ -108,10 +117,13 @@ def label(
 
     records: read once, one at a time. tiers: model by tier name, cheapest first, the last being the frontier.
     labels: ``"auto"`` grades by the reference, else by agreement with the frontier's output; ``"gold"`` takes the
-    records' ``score``, which is read in no other case. skipped: what reading has left out so far; more is added.
+    records' ``score``, which is read in no other case. options: what else decides how an output is graded.
+    skipped: what reading has left out so far; more is added.
     Raises InputError for fewer than two tiers, and for a model that no record holds, naming those that are there.
     """
-    _check_options(tiers, labels)
+    options = msgspec.structs.replace(options or GradeOptions(), labels=labels)
+    options.check()
+    _check_tiers(tiers)
     skipped = Skipped() if skipped is None else skipped
     began = time.perf_counter()
     seen: Counter[str] = Counter()
@@ -120,7 +132,7 @@ def label(
     for record in records:
         read += 1
         seen.update(record.outputs.keys())
-        item = _label_record(record, tiers, labels, skipped)
+        item = _label_record(record, tiers, options, skipped)
         if item is not None:
             made.append(item)
     _check_models(tiers, seen, read, skipped)
@@ -214,7 +226,7 @@ def describe_skipped(skipped: Skipped) -> str:
     )
 
 
-def _label_record(record: Record, tiers: Mapping[str, str], method: Method, skipped: Skipped) -> Label | None:
+def _label_record(record: Record, tiers: Mapping[str, str], options: GradeOptions, skipped: Skipped) -> Label | None:
     place = f"record {record.id}"
     missing = [model for model in tiers.values() if model not in record.outputs]
     if missing:
@@ -222,7 +234,7 @@ def _label_record(record: Record, tiers: Mapping[str, str], method: Method, skip
         return None
     outputs = {tier: record.outputs[model] for tier, model in tiers.items()}
     try:
-        grades = _grade_gold(outputs) if method == "gold" else _grade(record, outputs)
+        grades = grade_record(record, outputs, options)
     except RecursionError:
         grades = "too_deep", "its reference or an output is nested too deeply to be compared"
     if isinstance(grades, tuple):
@@ -248,45 +260,18 @@ def _label_record(record: Record, tiers: Mapping[str, str], method: Method, skip
         category=record.category,
         source=record.source,
         licence=record.licence,
-        # without its score: what learns from labels must not see gold
-        outputs={tier: msgspec.structs.replace(outputs[tier], score=None) for tier in list(tiers)[:-1]},
+        # without score and feedback: what learns from labels must not see what they were made of
+        outputs={
+            tier: msgspec.structs.replace(outputs[tier], score=None, feedback=None) for tier in list(tiers)[:-1]
+        },
     )
 
 
-def _grade_gold(outputs: Mapping[str, Output]) -> dict[str, Grade] | tuple[str, str]:
-    grades = {}
-    for tier, output in outputs.items():
-        if output.score is None:
-            return "no_gold_score", f"{tier} has no score"
-        if not 0.0 <= output.score <= 1.0:
-            return "gold_score_out_of_range", f"{tier}'s score is {output.score}; it must lie in [0, 1]"
-        grades[tier] = Grade(output.score, CERTAINTY["gold"], "gold")
-    return grades
-
-
-def _grade(record: Record, outputs: Mapping[str, Output]) -> dict[str, Grade] | tuple[str, str]:
-    """Every tier's grade by one method, or the reason and a sentence why there is none."""
-    if all(output.text is None and output.tool_calls is None for output in outputs.values()):
-        return "no_output_to_grade", "no tier has text or tool calls; if the records hold scores, use --labels gold"
-    by_reference = {tier: grade_by_reference(record, output) for tier, output in outputs.items()}
-    grades = {tier: grade for tier, grade in by_reference.items() if grade is not None}
-    if len(grades) == len(outputs):
-        return grades
-    top = list(outputs)[-1]
-    best = grade_frontier(outputs[top])
-    if best is None:
-        return "no_frontier_output", f"no usable reference, and {top} has no text, no calls or an error"
-    agreed = {t: grade_by_agreement(record, output, outputs[top]) for t, output in outputs.items() if t != top}
-    return agreed | {top: best}
-
-
-def _check_options(tiers: Mapping[str, str], labels: str) -> None:
+def _check_tiers(tiers: Mapping[str, str]) -> None:
     if len(tiers) < 2:
         raise InputError(f"--tier: found {len(tiers)}; give two tiers or more, cheapest first, as NAME=MODEL")
     if len(set(tiers.values())) < len(tiers):
         raise InputError(f"--tier: one model stands for two tiers ({dict(tiers)}); give each tier its own model")
-    if labels not in {"auto", "gold"}:
-        raise InputError(f"--labels: found {labels!r}; give auto or gold")
 
 
 def _check_models(tiers: Mapping[str, str], seen: Counter[str], read: int, skipped: Skipped) -> None:

@@ -21,7 +21,14 @@ CERTAINTY: Final = {
     "reference:expression": 0.9,
     "reference:json": 1.0,
     "reference:label": 0.95,
+    "reference:tests": 0.95,
+    "reference:code": 0.95,
+    "reference:schema": 0.9,
     "reference:similarity": 0.1,
+    "reference:embedding": 0.2,
+    "feedback": 0.6,
+    "judge:pairwise": 0.7,
+    "judge:torn": 0.4,
     "agreement:frontier": 0.9,
     "agreement:tool_call": 0.7,
     "agreement:episode": 0.2,
@@ -30,7 +37,9 @@ CERTAINTY: Final = {
     "agreement:answer": 0.7,
     "agreement:json": 0.6,
     "agreement:label": 0.6,
+    "agreement:code": 0.7,
     "agreement:text": 0.2,
+    "agreement:embedding": 0.2,
 }
 
 # An answer read from where it was not plainly stated (the last number, the last lone letter) may not be the answer.
