@@ -28,11 +28,13 @@ CACHE = Path(__file__).resolve().parents[2] / "runs" / "cache"
 FRONTIER = "gpt-4-1106-preview"
 CHATS = ("arena_bench", "routellm_mtbench")
 METHODS = ("reference", "agreement")
+UNRELATED = "unrelated"  # in place of a model's name: an answer to another question
+UNRELATED_WEIGHT = 0.5
 COMMAND = "python tests/benchmarks/free_text_curve.py"
 
 
 class Row(NamedTuple):
-    """One judged answer. score: gold, in [0, 1]. target: what the curve is to predict. fitted: on the fitting half."""
+    """One answer. score: gold, in [0, 1]. target: what the curve is to predict. fitted: whether on the fitting half."""
 
     corpus: str
     model: str
@@ -85,13 +87,29 @@ def judged_rows(corpus: str, method: str, embed: Embed) -> Iterator[Row]:
             yield Row(corpus, model, measures, output.score, target, is_fitted(record))
 
 
+def unrelated_rows(corpus: str, method: str, embed: Embed) -> Iterator[Row]:
+    """Each reference, or frontier's answer, beside the answer to the next question, which is worth nothing.
+
+    Every judged answer is about its question: from them alone the curve would not learn that others are not.
+    """
+    records = list(read_records([CORPORA / f"{corpus}.jsonl.gz"], Skipped()))
+    for record, other in zip(records, records[1:] + records[:1], strict=True):
+        top, found = record.outputs.get(FRONTIER), next(iter(other.outputs.values())).text
+        wanted = reference_text(record) if method == "reference" else top.text if top else None
+        if wanted and found:
+            measures = measure(found, wanted, question_of(record), embed)
+            yield Row(corpus, UNRELATED, measures, 0.0, 0.0, is_fitted(record) and is_fitted(other))
+
+
 def fit(rows: Sequence[Row]) -> Curve:
     """A logistic curve to soft targets: each row counts as good by its target and as bad by the rest."""
     scaler = StandardScaler()
     points = scaler.fit_transform([[row.measures[name] for name in MEASURES] for row in rows])
     targets = np.array([row.target for row in rows])
     sides = np.repeat([1, 0], len(rows))
-    model = LogisticRegression().fit(np.vstack([points, points]), sides, sample_weight=np.r_[targets, 1 - targets])
+    counts = np.array([UNRELATED_WEIGHT if row.model == UNRELATED else 1.0 for row in rows])
+    weight = np.r_[counts * targets, counts * (1 - targets)]
+    model = LogisticRegression().fit(np.vstack([points, points]), sides, sample_weight=weight)
     weights = model.coef_[0] / scaler.scale_
     bias = float(model.intercept_[0] - weights @ scaler.mean_)
     return Curve(round(bias, 4), {name: round(float(w), 4) for name, w in zip(MEASURES, weights, strict=True)})
@@ -106,7 +124,10 @@ def main(say: Callable[[str], None] = print) -> None:
         say(f"nothing fitted: {CORPORA} is not there")
         return
     embed = CachedEncoder(arguments.cache)
-    rows = {method: [row for corpus in CHATS for row in judged_rows(corpus, method, embed)] for method in METHODS}
+    rows = {
+        method: [row for corpus in CHATS for read in (judged_rows, unrelated_rows) for row in read(corpus, method, embed)]
+        for method in METHODS
+    }
     embed.save()
     chosen = {method: [row for row in found if row.fitted] for method, found in rows.items()}
     curves = Curves(

@@ -1,6 +1,6 @@
 """Grade free text by how much of another text's meaning and words it shares, as a probability. Knows no records.
 
-The probability comes from a logistic curve over six plain measures, fitted on judged answers of the arena_bench and
+The probability comes from a logistic curve over five plain measures, fitted on judged answers of the arena_bench and
 mtbench logs; ``free_text.json`` holds it, with the command that wrote it and what it was fitted on.
 """
 
@@ -15,11 +15,12 @@ from typing import Any, Final
 
 import msgspec
 
-from learned_router.training.graders.grade import Grade, bounded, give
+from learned_router.training.graders.grade import Grade, give
 from learned_router.training.graders.text import f1, normalise_text
 
 CURVES: Final = Path(__file__).with_name("free_text.json")
-MEASURES: Final = ("meaning", "words", "vocabulary", "new_words", "variety", "code")
+MEASURES: Final = ("meaning", "words", "vocabulary", "new_words", "variety")
+SHORT_WORDS: Final = 60  # fewer words than this hardly repeat, however poor they are
 
 Embed = Callable[[Sequence[str]], Any]  # texts → unit vectors, (n, width)
 
@@ -58,7 +59,7 @@ def measure(found: str, wanted: str, question: str, embed: Embed) -> dict[str, f
 
     meaning: cosine of the two embeddings, in [-1, 1]. words, vocabulary: F1 of the words shared, counted as often as
     they stand and once each. new_words: share of the words that ``wanted`` adds to the question that ``found`` also has.
-    variety: different words of ``found`` per word. code: 1 where ``wanted`` holds a fenced block, else 0. All in [0, 1].
+    variety: different words of ``found`` per word, or per ``SHORT_WORDS`` where it has fewer. All others in [0, 1].
     """
     left, right = (normalise_text(text).split() for text in (found, wanted))
     new = set(right) - set(normalise_text(question).split())
@@ -68,8 +69,7 @@ def measure(found: str, wanted: str, question: str, embed: Embed) -> dict[str, f
         "words": f1(Counter(left), Counter(right)),
         "vocabulary": f1(Counter(set(left)), Counter(set(right))),
         "new_words": len(new & set(left)) / len(new) if new else 1.0,
-        "variety": len(set(left)) / len(left) if left else 0.0,
-        "code": float("```" in bounded(wanted)),
+        "variety": len(set(left)) / max(len(left), SHORT_WORDS),
     }
 
 

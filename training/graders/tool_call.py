@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from learned_router.training.graders.expression import NotAValueError, evaluate, parse_call
+from learned_router.training.graders.expression import NotAValueError, evaluate, parse_call, same_function
 from learned_router.training.graders.literal import same_value
+from learned_router.training.graders.number import parse_number
 from learned_router.training.graders.text import similarity
 from learned_router.training.records import Record, ToolCall
 
@@ -24,6 +26,10 @@ MAX_CALLS: Final = 64  # calls are paired off one by one; more than this is a mo
 
 # gcd(a=18, b=12) is gcd(a=12, b=18)
 _COMMUTATIVE: Final = frozenset({"gcd", "lcm"})
+
+# how far behind the word "default" a description may name it
+DEFAULT_CHARS: Final = 60
+_WORD: Final = re.compile(r"[\w.³²%]+")
 
 Matches = Callable[[ToolCall], bool]
 
@@ -59,7 +65,8 @@ def executed_calls_met(calls: Sequence[ToolCall], sources: Sequence[str], kinds:
 def same_calls(calls: Sequence[ToolCall], others: Sequence[ToolCall], record: Record) -> bool:
     """Whether two outputs call the same tools with the same arguments, in any order.
 
-    Running text may differ, and an argument that only one of them writes out may be the schema's default.
+    Running text may differ, a place may be named with its region or without, and an argument that only one of them
+    writes out may be empty or the default, as the schema or its description has it.
     """
     return _pair_off(calls, [_agrees_with(other, record) for other in others])
 
@@ -185,12 +192,20 @@ def _executes_as(name: str, wanted: dict[str, Any] | None, record: Record) -> Ma
             return False
         if wanted is None:
             return True
-        if found.keys() == wanted.keys() and name.replace("_", ".").rsplit(".", 1)[-1] in _COMMUTATIVE:
-            return sorted(map(repr, found.values())) == sorted(map(repr, wanted.values()))
+        if found.keys() == wanted.keys() and _is_commutative(name):
+            return _same_values(found, wanted)
         left, right = defaults | found, defaults | wanted
         return all(_same_executed(left.get(key), right.get(key)) for key in left.keys() | right.keys())
 
     return matches
+
+
+def _is_commutative(name: str) -> bool:
+    return name.replace("_", ".").rsplit(".", 1)[-1] in _COMMUTATIVE
+
+
+def _same_values(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    return sorted(map(repr, found.values())) == sorted(map(repr, wanted.values()))
 
 
 def _same_executed(found: Any, wanted: Any) -> bool:
@@ -200,7 +215,9 @@ def _same_executed(found: Any, wanted: Any) -> bool:
     if isinstance(found, dict) and isinstance(wanted, dict):
         return found.keys() == wanted.keys() and all(_same_executed(found[key], wanted[key]) for key in found)
     if isinstance(found, str) and isinstance(wanted, str):
-        return standard_string(found) == standard_string(wanted) or _same_arithmetic(found, wanted)
+        if standard_string(found) == standard_string(wanted) or same_function(found, wanted):
+            return True
+        return _same_arithmetic(found, wanted)
     if isinstance(found, str) and isinstance(wanted, int | float):
         return _same_arithmetic(found, repr(wanted))
     return same_value(found, wanted)
@@ -216,7 +233,7 @@ def _same_arithmetic(found: str, wanted: str) -> bool:
 
 def _agrees_with(other: ToolCall, record: Record) -> Matches:
     wanted = read_arguments(other)
-    defaults = _defaults(record, other.name)
+    properties, required = _properties(record, other.name), _required(record, other.name)
 
     def matches(call: ToolCall) -> bool:
         if not same_name(call.name, other.name):
@@ -224,9 +241,38 @@ def _agrees_with(other: ToolCall, record: Record) -> Matches:
         found = read_arguments(call)
         if found is None or wanted is None:
             return call.arguments == other.arguments
-        return _agree(defaults | found, defaults | wanted)
+        if found.keys() == wanted.keys() and _is_commutative(other.name):
+            return _same_values(found, wanted)
+        for key in found.keys() | wanted.keys():
+            if key in found and key in wanted:
+                if not _agree(found[key], wanted[key]):
+                    return False
+            elif key in required or not _says_nothing(found.get(key, wanted.get(key)), properties.get(key)):
+                return False
+        return True
 
     return matches
+
+
+def _says_nothing(value: Any, schema: Any) -> bool:
+    """Whether to pass ``value`` is to leave an optional argument out: it is empty, or the default.
+
+    Many schemas state the default only in the argument's description: "the unit, default is 'metric'".
+    """
+    if value is None or value in ("", [], {}):
+        return True
+    if not isinstance(schema, dict):
+        return False
+    if "default" in schema:
+        return _agree(value, schema["default"])
+    description = schema.get("description")
+    _, told, rest = description.lower().partition("default") if isinstance(description, str) else ("", "", "")
+    if not told or isinstance(value, list | dict):
+        return False
+    words, stated = _WORD.findall(str(value).lower()), [word.rstrip(".") for word in _WORD.findall(rest[:DEFAULT_CHARS])]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return any(same_value(value, number) for word in stated if (number := parse_number(word)) is not None)
+    return bool(words) and any(stated[i : i + len(words)] == words for i in range(len(stated)))
 
 
 def _agree(found: Any, wanted: Any) -> bool:
@@ -235,11 +281,19 @@ def _agree(found: Any, wanted: Any) -> bool:
     if isinstance(found, list) and isinstance(wanted, list):
         return len(found) == len(wanted) and all(map(_agree, found, wanted))
     if isinstance(found, str) and isinstance(wanted, str):
-        if standard_string(found) == standard_string(wanted):
+        if standard_string(found) == standard_string(wanted) or same_function(found, wanted):
+            return True
+        if _is_place_of(found, wanted) or _is_place_of(wanted, found):
             return True
         running = min(len(found.split()), len(wanted.split())) >= FREE_TEXT_WORDS
         return running and similarity(found, wanted) >= FREE_TEXT_SIMILARITY
     return same_value(found, wanted)
+
+
+def _is_place_of(short: str, full: str) -> bool:
+    """``New York`` beside ``New York, NY``: a name that the other one only adds its region to."""
+    head, comma, _ = full.partition(", ")
+    return bool(comma) and not any(c.isdigit() for c in full) and standard_string(head) == standard_string(short)
 
 
 def _schema(record: Record, name: str) -> dict[str, Any]:
