@@ -37,6 +37,7 @@ class Row(NamedTuple):
     """One answer. score: gold, in [0, 1]. target: what the curve is to predict. fitted: whether on the fitting half."""
 
     corpus: str
+    record: str
     model: str
     measures: dict[str, float]
     score: float
@@ -84,7 +85,7 @@ def judged_rows(corpus: str, method: str, embed: Embed) -> Iterator[Row]:
                 # as the label has it: the frontier's quality is 1, and what the other one lacks is its regret
                 target = 1.0 - max(0.0, top.score - output.score)
             measures = measure(output.text, wanted, question_of(record), embed)
-            yield Row(corpus, model, measures, output.score, target, is_fitted(record))
+            yield Row(corpus, record.id, model, measures, output.score, target, is_fitted(record))
 
 
 def unrelated_rows(corpus: str, method: str, embed: Embed) -> Iterator[Row]:
@@ -98,7 +99,7 @@ def unrelated_rows(corpus: str, method: str, embed: Embed) -> Iterator[Row]:
         wanted = reference_text(record) if method == "reference" else top.text if top else None
         if wanted and found:
             measures = measure(found, wanted, question_of(record), embed)
-            yield Row(corpus, UNRELATED, measures, 0.0, 0.0, is_fitted(record) and is_fitted(other))
+            yield Row(corpus, record.id, UNRELATED, measures, 0.0, 0.0, is_fitted(record) and is_fitted(other))
 
 
 def fit(rows: Sequence[Row]) -> Curve:
