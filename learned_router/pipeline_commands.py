@@ -65,9 +65,7 @@ def label(
         judge_key=judge_key,
         journal=out.with_name(out.name + ".judge.jsonl"),
     ) as options:
-        run = from_training.label_files(
-            pairs, _pairs(tier, "--tier"), out, labels=labels, options=options, seed=seed
-        )
+        run = from_training.label_files(pairs, _pairs(tier, "--tier"), out, labels=labels, options=options, seed=seed)
         for line in grading.describe(options):
             errors.print(line, highlight=False, markup=False)
     if json:

@@ -52,7 +52,10 @@ def open_options(
 def describe(options: GradeOptions) -> Iterator[str]:
     """Lines that say how code was confined and what the judge did and cost."""
     if options.run_code:
-        kinds = {"namespaces": "without network, by the system's namespaces", "python": "without network, by Python alone"}
+        kinds = {
+            "namespaces": "without network, by the system's namespaces",
+            "python": "without network, by Python alone",
+        }
         yield f"code ran confined, {kinds[confinement()]}"
     if options.judge is not None:
         counts = options.judge.counts

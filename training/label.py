@@ -261,9 +261,7 @@ def _label_record(record: Record, tiers: Mapping[str, str], options: GradeOption
         source=record.source,
         licence=record.licence,
         # without score and feedback: what learns from labels must not see what they were made of
-        outputs={
-            tier: msgspec.structs.replace(outputs[tier], score=None, feedback=None) for tier in list(tiers)[:-1]
-        },
+        outputs={tier: msgspec.structs.replace(outputs[tier], score=None, feedback=None) for tier in list(tiers)[:-1]},
     )
 
 

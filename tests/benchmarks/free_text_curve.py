@@ -126,7 +126,9 @@ def main(say: Callable[[str], None] = print) -> None:
         return
     embed = CachedEncoder(arguments.cache)
     rows = {
-        method: [row for corpus in CHATS for read in (judged_rows, unrelated_rows) for row in read(corpus, method, embed)]
+        method: [
+            row for corpus in CHATS for read in (judged_rows, unrelated_rows) for row in read(corpus, method, embed)
+        ]
         for method in METHODS
     }
     embed.save()

@@ -12,7 +12,7 @@ import numpy as np
 from free_text_curve import METHODS, Row, judged_rows
 from scipy.stats import spearmanr
 
-from learned_router.training.graders.free_text import Embed, read_curves
+from learned_router.training.graders.free_text import Curve, Embed, read_curves
 
 DRAWS = 1000
 SEED = 0
@@ -21,31 +21,34 @@ Score = Callable[[Row], float]
 
 
 def measure_ranks(corpus: str, small: str, embed: Embed) -> list[dict[str, Any]]:
-    """One entry a method and group of models: Spearman's rho with its interval, and that of plainer measures."""
+    """One entry a method and group of models (``all``, or the small one alone), on questions that are not fitted on."""
     found = []
     for method in METHODS:
-        curve = read_curves().curves[method]
         held = [row for row in judged_rows(corpus, method, embed) if not row.fitted]
         for models, rows in (("all", held), (small, [row for row in held if row.model == small])):
-            if len({row.score for row in rows}) < 2:
-                continue
-            low, high = interval(rows, lambda row: curve.probability(row.measures))
-            found.append(
-                {
-                    "method": method,
-                    "models": models,
-                    "rows": len(rows),
-                    "questions": len({row.record for row in rows}),
-                    "rho": rho(rows, lambda row: curve.probability(row.measures)),
-                    "low": low,
-                    "high": high,
-                    "rho_words": rho(rows, lambda row: row.measures["words"]),
-                    "rho_meaning": rho(rows, lambda row: row.measures["meaning"]),
-                    "mean_quality": float(np.mean([curve.probability(row.measures) for row in rows])),
-                    "mean_target": float(np.mean([row.target for row in rows])),
-                }
-            )
+            if len({row.score for row in rows}) > 1:
+                found.append({"method": method, "models": models, **_measure(rows, read_curves().curves[method])})
     return found
+
+
+def _measure(rows: Sequence[Row], curve: Curve) -> dict[str, Any]:
+    """Spearman's rho of the curve with its interval, of plainer measures, and whether the mean is right too."""
+
+    def probability(row: Row) -> float:
+        return curve.probability(row.measures)
+
+    low, high = interval(rows, probability)
+    return {
+        "rows": len(rows),
+        "questions": len({row.record for row in rows}),
+        "rho": rho(rows, probability),
+        "low": low,
+        "high": high,
+        "rho_words": rho(rows, lambda row: row.measures["words"]),
+        "rho_meaning": rho(rows, lambda row: row.measures["meaning"]),
+        "mean_quality": float(np.mean([probability(row) for row in rows])),
+        "mean_target": float(np.mean([row.target for row in rows])),
+    }
 
 
 def rho(rows: Sequence[Row], score: Score) -> float | None:

@@ -43,7 +43,7 @@ def grade_by_agreement(record: Record, output: Output, frontier: Output, *, kind
     kind: one of ``KINDS`` to compare as; None when the frontier's output is no answer of that kind. Else the first that
     fits is taken, and there always is one.
     """
-    compare = KINDS[kind] if kind in KINDS else None if kind else _compare
+    compare = _compare if kind is None else KINDS.get(kind)
     grade = compare(record, output, frontier) if compare else None
     return Grade(0.0, grade.certainty, grade.grader) if grade and output.error else grade
 

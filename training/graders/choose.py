@@ -17,7 +17,12 @@ from learned_router.training.graders.free_text import Embed, grade_by_meaning
 from learned_router.training.graders.grade import CERTAINTY, Grade, give
 from learned_router.training.graders.json_schema import meets_format
 from learned_router.training.graders.judge import Judge
-from learned_router.training.graders.reference import KINDS_OF_REFERENCE, grade_by_reference, question_of, reference_text
+from learned_router.training.graders.reference import (
+    KINDS_OF_REFERENCE,
+    grade_by_reference,
+    question_of,
+    reference_text,
+)
 from learned_router.training.records import Output, Record
 
 Grades = dict[str, Grade]

@@ -75,7 +75,9 @@ class Judge:
         if budget_usd is not None and not budget_usd > 0:
             raise InputError(f"--judge-budget is {budget_usd}; it must be a positive number of US dollars")
         if budget_usd is not None and price is None:
-            raise InputError("--judge-budget: the judge's price is not known; give --judge-price IN,OUT ($ per 1M tokens)")
+            raise InputError(
+                "--judge-budget: the judge's price is not known; give --judge-price IN,OUT ($ per 1M tokens)"
+            )
         self.model = model
         self.counts: Counter[str] = Counter()
         self.spent_usd: float | None = None if price is None else 0.0
@@ -134,7 +136,9 @@ class Judge:
                     self.spent_usd += paid.cost_usd or 0.0
         self.counts["asked"] += len(missing)
         self.counts["reused"] += len(keys) - len(missing)
-        verdicts = [read_verdict(self._journal.answered[key].text or "") for key in keys if key in self._journal.answered]
+        verdicts = [
+            read_verdict(self._journal.answered[key].text or "") for key in keys if key in self._journal.answered
+        ]
         if len(verdicts) < len(keys) or None in verdicts:
             self.counts["no_verdict"] += 1
             return None

@@ -33,7 +33,12 @@ class JudgeClient:
     """
 
     def __init__(
-        self, url: str, key_variable: str | None = None, *, first_wait_s: float = FIRST_WAIT_S, timeout_s: float = TIMEOUT_S
+        self,
+        url: str,
+        key_variable: str | None = None,
+        *,
+        first_wait_s: float = FIRST_WAIT_S,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         key = os.environ.get(key_variable, "").strip() if key_variable else ""
         if key_variable and not key:

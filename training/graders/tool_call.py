@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from learned_router.training.graders.arguments import (
+    defaults_of,
+    properties_of,
+    read_arguments,
+    required_of,
+    same_name,
+    says_nothing,
+    standard_string,
+)
 from learned_router.training.graders.expression import NotAValueError, evaluate, parse_call, same_function
 from learned_router.training.graders.literal import same_value
-from learned_router.training.graders.number import parse_number
 from learned_router.training.graders.text import similarity
 from learned_router.training.records import Record, ToolCall
-
-# What the Berkeley Function Calling Leaderboard ignores in strings: spaces and , . / - _ * ^, case, kind of quote.
-_IGNORED: Final = str.maketrans({**dict.fromkeys(" ,./-_*^"), "'": '"'})
 
 # Beside another model's call, an argument of running text cannot match word for word: six words and more are equal
 # when they share most of them.
@@ -26,10 +29,6 @@ MAX_CALLS: Final = 64  # calls are paired off one by one; more than this is a mo
 
 # gcd(a=18, b=12) is gcd(a=12, b=18)
 _COMMUTATIVE: Final = frozenset({"gcd", "lcm"})
-
-# how far behind the word "default" a description may name it
-DEFAULT_CHARS: Final = 60
-_WORD: Final = re.compile(r"[\w.³²%]+")
 
 Matches = Callable[[ToolCall], bool]
 
@@ -55,7 +54,7 @@ def executed_calls_met(calls: Sequence[ToolCall], sources: Sequence[str], kinds:
         parsed = parse_call(source)
         if parsed is None:
             return False
-        names = list(_properties(record, parsed.name))
+        names = list(properties_of(record, parsed.name))
         arguments = dict(zip(names, parsed.positional, strict=False)) | parsed.named
         structural = i < len(kinds) and kinds[i] == "structural_match"
         wanted.append(_executes_as(parsed.name, None if structural else arguments, record))
@@ -83,19 +82,6 @@ def shared_calls(calls: Sequence[ToolCall], others: Sequence[ToolCall], record: 
     return 2 * shared / total if total else 1.0
 
 
-def read_arguments(call: ToolCall) -> dict[str, Any] | None:
-    """The call's arguments as a dict, from a JSON string if need be; None when they are none."""
-    arguments = call.arguments
-    if arguments is None or arguments == "":
-        return {}
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments)
-        except (ValueError, RecursionError):
-            return None
-    return arguments if isinstance(arguments, dict) else None
-
-
 def is_decodable(call: ToolCall, record: Record) -> bool:
     """Whether ``call`` could be carried out: named arguments, and some where the tool's schema requires any.
 
@@ -104,17 +90,7 @@ def is_decodable(call: ToolCall, record: Record) -> bool:
     arguments = read_arguments(call)
     if arguments is None or not _UNNAMED.isdisjoint(arguments):
         return False
-    return bool(arguments) or not _required(record, call.name)
-
-
-def same_name(found: str, wanted: str) -> bool:
-    """Equal, with ``math.factorial`` and ``math_factorial`` alike (most APIs do not allow the dot).
-
-    ``wanted`` may leave a namespace out: ``factorial`` is met by ``math.factorial``.
-    """
-    if found == wanted:
-        return True
-    return found.replace(".", "_") == wanted.replace(".", "_") or ("." not in wanted and found.endswith("." + wanted))
+    return bool(arguments) or not required_of(record, call.name)
 
 
 def _pair_off(calls: Sequence[ToolCall], wanted: Sequence[Matches]) -> bool:
@@ -138,7 +114,7 @@ def _accepts(expected: Any, record: Record) -> Matches:
         if not same_name(call.name, name):
             return False
         arguments = read_arguments(call)
-        if arguments is None or any(argument not in arguments for argument in _required(record, name)):
+        if arguments is None or any(argument not in arguments for argument in required_of(record, name)):
             return False
         return _fields_accepted(arguments, accepted)
 
@@ -176,13 +152,8 @@ def _same_argument(value: Any, accepted: Any) -> bool:
     return same_value(value, accepted)
 
 
-def standard_string(text: str) -> str:
-    """``text`` as the leaderboard compares it: lower case, one kind of quote, without spaces and ``,./-_*^``."""
-    return text.translate(_IGNORED).lower()
-
-
 def _executes_as(name: str, wanted: dict[str, Any] | None, record: Record) -> Matches:
-    defaults = _defaults(record, name)
+    defaults = defaults_of(record, name)
 
     def matches(call: ToolCall) -> bool:
         if not same_name(call.name, name):
@@ -233,7 +204,6 @@ def _same_arithmetic(found: str, wanted: str) -> bool:
 
 def _agrees_with(other: ToolCall, record: Record) -> Matches:
     wanted = read_arguments(other)
-    properties, required = _properties(record, other.name), _required(record, other.name)
 
     def matches(call: ToolCall) -> bool:
         if not same_name(call.name, other.name):
@@ -243,36 +213,20 @@ def _agrees_with(other: ToolCall, record: Record) -> Matches:
             return call.arguments == other.arguments
         if found.keys() == wanted.keys() and _is_commutative(other.name):
             return _same_values(found, wanted)
-        for key in found.keys() | wanted.keys():
-            if key in found and key in wanted:
-                if not _agree(found[key], wanted[key]):
-                    return False
-            elif key in required or not _says_nothing(found.get(key, wanted.get(key)), properties.get(key)):
-                return False
-        return True
+        both, alone = found.keys() & wanted.keys(), found.keys() ^ wanted.keys()
+        return all(_agree(found[key], wanted[key]) for key in both) and _all_left_out(
+            {key: found.get(key, wanted.get(key)) for key in alone}, other.name, record
+        )
 
     return matches
 
 
-def _says_nothing(value: Any, schema: Any) -> bool:
-    """Whether to pass ``value`` is to leave an optional argument out: it is empty, or the default.
-
-    Many schemas state the default only in the argument's description: "the unit, default is 'metric'".
-    """
-    if value is None or value in ("", [], {}):
+def _all_left_out(arguments: dict[str, Any], name: str, record: Record) -> bool:
+    """Whether a call says nothing more by ``arguments``, which the call beside it leaves out."""
+    if not arguments:
         return True
-    if not isinstance(schema, dict):
-        return False
-    if "default" in schema:
-        return _agree(value, schema["default"])
-    description = schema.get("description")
-    _, told, rest = description.lower().partition("default") if isinstance(description, str) else ("", "", "")
-    if not told or isinstance(value, list | dict):
-        return False
-    words, stated = _WORD.findall(str(value).lower()), [word.rstrip(".") for word in _WORD.findall(rest[:DEFAULT_CHARS])]
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return any(same_value(value, number) for word in stated if (number := parse_number(word)) is not None)
-    return bool(words) and any(stated[i : i + len(words)] == words for i in range(len(stated)))
+    properties, required = properties_of(record, name), required_of(record, name)
+    return all(key not in required and says_nothing(value, properties.get(key)) for key, value in arguments.items())
 
 
 def _agree(found: Any, wanted: Any) -> bool:
@@ -294,27 +248,3 @@ def _is_place_of(short: str, full: str) -> bool:
     """``New York`` beside ``New York, NY``: a name that the other one only adds its region to."""
     head, comma, _ = full.partition(", ")
     return bool(comma) and not any(c.isdigit() for c in full) and standard_string(head) == standard_string(short)
-
-
-def _schema(record: Record, name: str) -> dict[str, Any]:
-    for tool in record.tools or ():
-        function = tool.get("function", tool)
-        if isinstance(function, dict) and isinstance(found := function.get("name"), str) and same_name(found, name):
-            parameters = function.get("parameters")
-            return parameters if isinstance(parameters, dict) else {}
-    return {}
-
-
-def _properties(record: Record, name: str) -> dict[str, Any]:
-    properties = _schema(record, name).get("properties")
-    return properties if isinstance(properties, dict) else {}
-
-
-def _defaults(record: Record, name: str) -> dict[str, Any]:
-    properties = _properties(record, name).items()
-    return {key: schema["default"] for key, schema in properties if isinstance(schema, dict) and "default" in schema}
-
-
-def _required(record: Record, name: str) -> list[str]:
-    required = _schema(record, name).get("required")
-    return [item for item in required if isinstance(item, str)] if isinstance(required, list) else []
