@@ -26,7 +26,7 @@ from learned_router.training.records import Output, Record
 EPISODE: Final = "agent_episode"  # a task whose outputs are whole conversations: many ways lead to its end
 
 _ASKS_FOR_NUMBER: Final = re.compile(
-    r"\bhow (?:many|much|long|far|old|tall)\b|\bcalculate\b|\bwhat is the (?:total|sum)\b"
+    r"\bhow (?:many|much|long|far|old|tall)\b|\bcalculate\b|\bwhat (?:is the (?:total|sum)|percent(?:age)?)\b"
 )
 
 
@@ -89,31 +89,32 @@ def _compare_choices(record: Record, output: Output, frontier: Output) -> Grade 
 
 def _compare_answers(record: Record, output: Output, frontier: Output) -> Grade | None:
     question, found, wanted = question_of(record), output.text or "", frontier.text or ""
-    right = stated_answer(wanted)
-    asked = _ASKS_FOR_NUMBER.search(bounded(question).lower()) is not None
-    whole = parse_number(wanted) is not None
-    if (isinstance(right, int | float | str) and _is_number(right)) or (right is None and (asked or whole)):
+    right, stated = stated_answer(wanted), stated_answer(found)
+    # a question of numbers, a number as the whole answer, or one that the other output states as its answer
+    numeric = _ASKS_FOR_NUMBER.search(bounded(question).lower()) or parse_number(wanted) is not None or _is_number(stated)
+    if _is_number(right) or (right is None and numeric):
         expected, answered = answered_number(wanted), answered_number(found)
         if expected is not None:
             same = answered is not None and same_number(answered[0], expected[0])
             return give("agreement:answer", same, stated=expected[1] and (answered is None or answered[1]))
     if right is None:
         return None
-    answer = stated_answer(found)
     if isinstance(right, str) and is_literal(right):
-        return give("agreement:answer", same_literal(found if answer is None else answer, right))
+        return give("agreement:answer", same_literal(found if stated is None else stated, right))
     if isinstance(right, str) and is_label(right):
-        text = found if answer is None else str(answer)
-        return give("agreement:answer", same_text(text, right) or same_formula(text, right), stated=answer is not None)
+        text = found if stated is None else str(stated)
+        return give("agreement:answer", same_text(text, right) or same_formula(text, right), stated=stated is not None)
     return (
         None
         if isinstance(right, str)
-        else give("agreement:answer", 0.0 if answer is None else same_fields(answer, right))
+        else give("agreement:answer", 0.0 if stated is None else same_fields(stated, right))
     )
 
 
 def _is_number(value: Any) -> bool:
-    return not isinstance(value, bool) and (not isinstance(value, str) or parse_number(value) is not None)
+    if isinstance(value, str):
+        return parse_number(value) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _compare_json(record: Record, output: Output, frontier: Output) -> Grade | None:

@@ -13,6 +13,7 @@ from learned_router.training.graders.mathematics import equal_by_algebra
 
 # 1/3 and 0.333333 are the same answer; 0.33 is another one.
 RELATIVE_TOLERANCE: Final = 1e-5
+EXACT: Final = 2**53  # below this a float holds every whole number
 
 _NUMBER: Final = re.compile(
     r"(?:(?<![\w)])[-−])?\$?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
@@ -81,7 +82,12 @@ def answered_number(text: str) -> tuple[float, bool] | None:
 
 
 def same_number(found: float, wanted: float) -> bool:
-    """Equal to within ``RELATIVE_TOLERANCE`` of the larger one; zero equals only what arithmetic leaves of zero."""
+    """Equal to within ``RELATIVE_TOLERANCE`` of the larger one; zero equals only what arithmetic leaves of zero.
+
+    Two whole numbers are equal or not: 1,000,001 is no rounded 1,000,000.
+    """
+    if found.is_integer() and wanted.is_integer() and max(abs(found), abs(wanted)) < EXACT:
+        return found == wanted
     return math.isclose(found, wanted, rel_tol=RELATIVE_TOLERANCE, abs_tol=1e-15)
 
 
