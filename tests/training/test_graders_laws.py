@@ -16,10 +16,11 @@ from learned_router.training.records import Output, Record, ToolCall
 
 names = st.text("abcdefgh_", min_size=1, max_size=8)
 words = st.text("abcdefghij", min_size=1, max_size=10)
-numbers = st.integers(-10**9, 10**9) | st.floats(-1e9, 1e9, allow_nan=False).map(lambda x: round(x, 4))
+numbers = st.integers(-(10**9), 10**9) | st.floats(-1e9, 1e9, allow_nan=False).map(lambda x: round(x, 4))
 leaves = st.booleans() | numbers | words
 values = st.recursive(
-    leaves, lambda inner: st.lists(inner, min_size=1, max_size=3) | st.dictionaries(names, inner, min_size=1, max_size=3)
+    leaves,
+    lambda inner: st.lists(inner, min_size=1, max_size=3) | st.dictionaries(names, inner, min_size=1, max_size=3),
 )
 arguments = st.dictionaries(names, values, min_size=1, max_size=5)
 seeds = st.randoms(use_true_random=False)

@@ -91,7 +91,9 @@ def _compare_answers(record: Record, output: Output, frontier: Output) -> Grade 
     question, found, wanted = question_of(record), output.text or "", frontier.text or ""
     right, stated = stated_answer(wanted), stated_answer(found)
     # a question of numbers, a number as the whole answer, or one that the other output states as its answer
-    numeric = _ASKS_FOR_NUMBER.search(bounded(question).lower()) or parse_number(wanted) is not None or _is_number(stated)
+    numeric = (
+        _ASKS_FOR_NUMBER.search(bounded(question).lower()) or parse_number(wanted) is not None or _is_number(stated)
+    )
     if _is_number(right) or (right is None and numeric):
         expected, answered = answered_number(wanted), answered_number(found)
         if expected is not None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 MAX_CHARS: Final = 200
 TIMEOUT_S: Final = 2
 
-_NOTATION: Final = re.compile(r"\\(?:[A-Za-z]+|[{}])|^\s*[\[(]|\*\*|\^")
+_NOTATION: Final = re.compile(r"\\(?:[A-Za-z]+|[{}])|^\s*[\[(].*[\])]\s*$|\*\*|\^")
 
 
 def equal_by_algebra(found: str, wanted: str) -> bool:

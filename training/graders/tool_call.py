@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -20,9 +21,11 @@ from learned_router.training.graders.text import similarity
 from learned_router.training.records import Record, ToolCall
 
 # Beside another model's call, an argument of running text cannot match word for word: six words and more are equal
-# when they share most of them.
+# when they share most of them, and every figure.
 FREE_TEXT_WORDS: Final = 6
 FREE_TEXT_SIMILARITY: Final = 0.6
+_PROSE_WORD: Final = re.compile(r"[^\W\d_]{2,}")
+_FIGURES: Final = re.compile(r"\d+")
 # where importers keep what a model wrote instead of named arguments
 _UNNAMED: Final = frozenset({"__positional__", "__raw__"})
 MAX_CALLS: Final = 64  # calls are paired off one by one; more than this is a model that ran away
@@ -239,8 +242,9 @@ def _agree(found: Any, wanted: Any) -> bool:
             return True
         if _is_place_of(found, wanted) or _is_place_of(wanted, found):
             return True
-        running = min(len(found.split()), len(wanted.split())) >= FREE_TEXT_WORDS
-        return running and similarity(found, wanted) >= FREE_TEXT_SIMILARITY
+        running = min(len(_PROSE_WORD.findall(text)) for text in (found, wanted)) >= FREE_TEXT_WORDS
+        figures = [sorted(_FIGURES.findall(text)) for text in (found, wanted)]
+        return running and figures[0] == figures[1] and similarity(found, wanted) >= FREE_TEXT_SIMILARITY
     return same_value(found, wanted)
 
 
