@@ -597,6 +597,8 @@ HUGE = {
     "headings": "## " + " a" * 500_000,
     "quotes": "\"'" * 500_000,
     "fractions": "\\frac{" * 160_000,
+    "fences": "```\n" * 250_000,
+    "openings": "```python x\n" * 80_000,
 }
 
 

@@ -42,9 +42,10 @@ class Scripted:
         self.rule = rule
         self.bodies: list[dict[str, Any]] = []
 
-    def __call__(self, bodies: Sequence[dict[str, Any]]) -> list[Output]:
+    def __call__(self, bodies: Sequence[dict[str, Any]]) -> Iterator[tuple[int, Output]]:
         self.bodies += bodies
-        return [self.reply(self.rule(*answers(body))) for body in bodies]
+        for place, body in enumerate(bodies):
+            yield place, self.reply(self.rule(*answers(body)))
 
     def reply(self, winner: Any) -> Output:
         if winner is None:
@@ -125,6 +126,20 @@ def test_a_failed_question_gives_no_grade_and_what_was_paid_is_kept(tmp_path: Pa
         assert judge.grade(record(), Output(text="one"), Output(text="other")) is None
     with Journal(tmp_path / "j.jsonl") as book:
         assert len(book.answered) == 1
+
+
+def test_a_run_killed_between_the_two_orders_keeps_the_answer_it_paid_for(tmp_path: Path) -> None:
+    def dies(bodies: Sequence[dict[str, Any]]) -> Iterator[tuple[int, Output]]:
+        yield 1, Scripted(longer).reply("A")
+        raise KeyboardInterrupt
+
+    small, frontier = Output(text="short"), Output(text="a longer one")
+    with Judge("m", dies, tmp_path / "j.jsonl") as judge, pytest.raises(KeyboardInterrupt):
+        judge.grade(record(), small, frontier)
+    again = Scripted(longer)
+    with Judge("m", again, tmp_path / "j.jsonl") as judge:
+        assert judge.grade(record(), small, frontier) is not None
+    assert [answers(body) for body in again.bodies] == [("short", "a longer one")]
 
 
 @pytest.mark.parametrize(
@@ -237,29 +252,29 @@ BODY = {"model": "m", "messages": []}
 def test_a_judge_that_stumbles_is_asked_again(server: Server, statuses: list[int]) -> None:
     server.statuses = statuses
     with JudgeClient(url_of(server), first_wait_s=0.01) as client:
-        (found,) = client([BODY])
+        ((_, found),) = client([BODY])
     assert (found.error, found.input_tokens, found.output_tokens) == (None, 10, 5)
 
 
 def test_a_judge_that_keeps_failing_or_is_not_there_gives_an_error(server: Server) -> None:
     server.statuses = [500] * 9
     with JudgeClient(url_of(server), first_wait_s=0.01) as client:
-        assert client([BODY])[0].error == "status 500"
+        assert [output.error for _, output in client([BODY])] == ["status 500"]
     with JudgeClient("http://127.0.0.1:9/v1", first_wait_s=0.01) as client:
-        assert "ConnectError" in (client([BODY])[0].error or "")
+        assert ["ConnectError" in (output.error or "") for _, output in client([BODY])] == [True]
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_refused_key_or_model_stops_the_run_with_what_to_check(server: Server, status: int) -> None:
     server.statuses = [status]
     with JudgeClient(url_of(server)) as client, pytest.raises(InputError, match=f"refused 'm' with status {status}"):
-        client([BODY])
+        list(client([BODY]))
 
 
 def test_the_key_comes_from_the_environment_alone(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("A_KEY", "secret")
     with JudgeClient(url_of(server), "A_KEY") as client:
-        client([BODY])
+        list(client([BODY]))
     assert server.keys == ["Bearer secret"]
     with pytest.raises(InputError, match="empty or not set"):
         JudgeClient(url_of(server), "NO_SUCH_KEY")

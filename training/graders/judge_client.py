@@ -6,8 +6,8 @@ import os
 import random
 import re
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, Final
 
 import httpx
@@ -57,8 +57,10 @@ class JudgeClient:
         self._pool.shutdown()
         self._client.close()
 
-    def __call__(self, bodies: Sequence[dict[str, Any]]) -> list[Output]:
-        return list(self._pool.map(self._ask, bodies))
+    def __call__(self, bodies: Sequence[dict[str, Any]]) -> Iterator[tuple[int, Output]]:
+        asked = {self._pool.submit(self._ask, body): i for i, body in enumerate(bodies)}
+        for done in as_completed(asked):
+            yield asked[done], done.result()
 
     def _ask(self, body: dict[str, Any]) -> Output:
         error, wait_s = "", 0.0
