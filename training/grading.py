@@ -8,12 +8,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from learned_router.errors import InputError
+from learned_router.errors import InputError, MissingExtraError
 from learned_router.training.graders.choose import GradeOptions
 from learned_router.training.graders.confinement import confinement
 from learned_router.training.graders.free_text import Embed
 from learned_router.training.graders.judge import Judge, Price
-from learned_router.training.graders.judge_client import JudgeClient, parse_judge
 
 SIMILARITIES: Final = ("embedding", "words")
 
@@ -42,6 +41,9 @@ def open_options(
     with ExitStack() as stack:
         opened = None
         if judge is not None:
+            # here, so that whoever asks no judge needs no HTTP client
+            from learned_router.training.graders.judge_client import JudgeClient, parse_judge
+
             model, url = parse_judge(judge)
             price = None if judge_price is None else parse_price(judge_price)
             client = stack.enter_context(JudgeClient(url, judge_key))
@@ -82,8 +84,13 @@ def _embed(similarity: str) -> Embed | None:
 
     def embed(texts: Sequence[str]) -> Any:
         if not encoder:  # most logs hold no free text, and need neither the import nor 90 MB of weights
-            from learned_router.training.graders.encoder import SentenceEncoder
-
+            try:
+                from learned_router.training.graders.encoder import SentenceEncoder
+            except ModuleNotFoundError as error:
+                raise MissingExtraError(
+                    f"grading free text by embeddings needs the package {error.name!r}: "
+                    "pip install 'learned-router[train]', or choose --similarity words"
+                ) from None
             encoder.append(SentenceEncoder())
         return encoder[0](texts)
 

@@ -15,11 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from learned_router.errors import MissingExtraError
 from learned_router.request import Message
 from learned_router.training.graders import GradeOptions, grade_record
 from learned_router.training.graders.encoder import SentenceEncoder
 from learned_router.training.graders.free_text import MEASURES, grade_by_meaning, measure, read_curves
 from learned_router.training.graders.grade import CERTAINTY
+from learned_router.training.grading import open_options
 from learned_router.training.records import Output, Record
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,13 +120,22 @@ def test_every_way_of_grading_has_a_certainty_between_0_and_1() -> None:
 
 
 def test_grading_loads_no_torch_and_no_algebra_until_they_are_needed() -> None:
-    heavy = "torch transformers sklearn sympy jsonschema scipy safetensors"
+    heavy = "torch transformers sklearn sympy jsonschema scipy safetensors httpx"
     code = (
         "import sys, learned_router.training.label, learned_router.training.grading; "
         f"print([name for name in {heavy.split()!r} if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_without_what_the_encoder_needs_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "learned_router.training.graders.encoder", None)
+    with (
+        open_options(journal=tmp_path / "j.jsonl") as options,
+        pytest.raises(MissingExtraError, match="--similarity words"),
+    ):
+        graded(ANSWER[:100], ANSWER, None, options.embed)
 
 
 @pytest.fixture
