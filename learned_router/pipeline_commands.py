@@ -112,21 +112,50 @@ def label(
         list[Path] | None,
         typer.Option(dir_okay=False, help="CSV of --review with verdicts, which win over every grade."),
     ] = None,
+    grader: Annotated[
+        str | None, typer.Option(help="Grade every record by this one, as in tool_call or agreement; else by its kind.")
+    ] = None,
+    similarity: Annotated[
+        str, typer.Option(help="How free text is compared: embedding (by meaning), or words, which is faster.")
+    ] = "embedding",
+    run_code: Annotated[
+        bool, typer.Option("--run-code", help="Run answers' Python against the log's tests, in a confined process.")
+    ] = False,
+    judge: Annotated[
+        str | None, typer.Option(help="MODEL@URL: a model that compares what nothing else settles.")
+    ] = None,
+    judge_budget: Annotated[float | None, typer.Option(help="US dollars that the judge may cost.")] = None,
+    judge_price: Annotated[str | None, typer.Option(help="IN,OUT: the judge's price in $ per million tokens.")] = None,
+    judge_key: Annotated[str | None, typer.Option(help="Environment variable that holds the judge's key.")] = None,
     seed: SeedOption = 0,
     json: JsonFlag = False,
 ) -> None:
     """Grade what the tiers answered and split the labels: paired logs in, labels out."""
     report, review_table, tiers = _training("label_report"), _training("review"), _pairs(tier, "--tier")
-    run = _training("label").label_files(
-        pairs,
-        tiers,
-        out,
-        labels=labels,
-        seed=seed,
-        redact=redact,
-        verdicts=review_table.read_reviews(reviews or [], list(tiers)),
-        to_review=review_count if review else 0,
-    )
+    grading = _training("grading")
+    with grading.open_options(
+        grader=grader,
+        similarity=similarity,
+        run_code=run_code,
+        judge=judge,
+        judge_budget_usd=judge_budget,
+        judge_price=judge_price,
+        judge_key=judge_key,
+        journal=out.with_name(out.name + ".judge.jsonl"),
+    ) as options:
+        run = _training("label").label_files(
+            pairs,
+            tiers,
+            out,
+            labels=labels,
+            options=options,
+            seed=seed,
+            redact=redact,
+            verdicts=review_table.read_reviews(reviews or [], list(tiers)),
+            to_review=review_count if review else 0,
+        )
+        for line in grading.describe(options):
+            errors.print(line, highlight=False, markup=False)
     if review:
         review_table.write_reviews(run.to_review, list(tiers), review)
     if json:

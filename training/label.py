@@ -18,7 +18,7 @@ import msgspec
 
 from learned_router.errors import InputError
 from learned_router.training.duplicates import Duplicates, Fingerprints
-from learned_router.training.graders import Grade, grade_by_agreement, grade_by_reference, grade_frontier
+from learned_router.training.graders import Grade, GradeOptions, grade_record
 from learned_router.training.graders.grade import CERTAINTY
 from learned_router.training.importers.logs import read_pairs
 from learned_router.training.label_run import LabelRun, describe_skipped, find_warnings
@@ -52,6 +52,7 @@ def label_files(
     out: Path,
     *,
     labels: Method = "auto",
+    options: GradeOptions | None = None,
     seed: int = 0,
     fractions: Sequence[float] = FRACTIONS,
     redact: bool = False,
@@ -66,7 +67,7 @@ def label_files(
     skipped = Skipped()
     # beside the labels, where there is room for them; with redaction, what waits here is redacted already
     folder = next(parent for parent in out.absolute().parents if parent.is_dir())
-    wanted = _Wanted(dict(tiers), labels, seed, fractions, redact, verdicts or {}, to_review)
+    wanted = _Wanted(dict(tiers), _grading(options, labels), seed, fractions, redact, verdicts or {}, to_review)
     with tempfile.TemporaryFile(dir=folder, buffering=1 << 20) as waiting, _Labelling(wanted, skipped, folder) as work:
         encoder = msgspec.json.Encoder()
         for item in work.make(read_pairs(paths, skipped)):
@@ -83,6 +84,7 @@ def label(
     tiers: Mapping[str, str],
     *,
     labels: Method = "auto",
+    options: GradeOptions | None = None,
     seed: int = 0,
     fractions: Sequence[float] = FRACTIONS,
     redact: bool = False,
@@ -94,13 +96,14 @@ def label(
 
     records: read once, one at a time. tiers: model by tier name, cheapest first, the last being the frontier.
     labels: ``"auto"`` grades by the reference, else by agreement with the frontier's output; ``"gold"`` takes the
-    records' ``score``, which is read in no other case. redact: keys, e-mails and card numbers do not reach the labels.
+    records' ``score``, which is read in no other case. options: what else decides how an output is graded.
+    redact: keys, e-mails and card numbers do not reach the labels.
     verdicts: win over every grade. to_review: how many doubtful labels to pick for a person. skipped: what reading has
     left out so far; more is added.
     Raises InputError for fewer than two tiers, and for a model that no record holds, naming those that are there;
     MissingExtraError when redaction is asked for and its library is not installed.
     """
-    wanted = _Wanted(dict(tiers), labels, seed, fractions, redact, verdicts or {}, to_review)
+    wanted = _Wanted(dict(tiers), _grading(options, labels), seed, fractions, redact, verdicts or {}, to_review)
     with _Labelling(wanted, Skipped() if skipped is None else skipped) as work:
         made = list(work.make(records))
         for item, place in zip(made, work.places(), strict=True):
@@ -110,7 +113,7 @@ def label(
 
 class _Wanted(msgspec.Struct, frozen=True):
     tiers: dict[str, str]
-    method: Method
+    options: GradeOptions
     seed: int
     fractions: Sequence[float]
     redact: bool
@@ -124,7 +127,8 @@ class _Labelling:
     """
 
     def __init__(self, wanted: _Wanted, skipped: Skipped, folder: Path | None = None) -> None:
-        _check_options(wanted.tiers, wanted.method)
+        _check_tiers(wanted.tiers)
+        wanted.options.check()
         self._wanted, self._skipped, self._began = wanted, skipped, time.perf_counter()
         self._limits = side_limits(wanted.fractions)
         self._redactor = Redactor() if wanted.redact else None
@@ -200,7 +204,7 @@ class _Labelling:
 
     def _label(self, record: Record) -> tuple[Label, dict[str, Output]] | None:
         """The label, with every tier's output; None, and a reason counted, when there can be none."""
-        tiers, method, skipped = self._wanted.tiers, self._wanted.method, self._skipped
+        tiers, skipped = self._wanted.tiers, self._skipped
         place = f"record {record.id}"
         missing = [model for model in tiers.values() if model not in record.outputs]
         if missing:
@@ -208,7 +212,7 @@ class _Labelling:
             return None
         outputs = {tier: record.outputs[model] for tier, model in tiers.items()}
         try:
-            grades = _grade_gold(outputs) if method == "gold" else _grade(record, outputs)
+            grades = grade_record(record, outputs, self._wanted.options)
             if self._redactor:  # after grading, which compares what the models really wrote
                 compared = {model: record.outputs[model] for model in tiers.values()}
                 record = msgspec.structs.replace(record, outputs=compared, reference=None, metadata=None)
@@ -261,40 +265,15 @@ def _placed_lines(waiting: IO[bytes], places: Iterable[Place]) -> Iterator[msgsp
         yield msgspec.Raw(line.rstrip(b"\n").removesuffix(b"}") + b"," + encoder.encode(place)[1:])
 
 
-def _grade_gold(outputs: Mapping[str, Output]) -> dict[str, Grade] | tuple[str, str]:
-    grades = {}
-    for tier, output in outputs.items():
-        if output.score is None:
-            return "no_gold_score", f"{tier} has no score"
-        if not 0.0 <= output.score <= 1.0:
-            return "gold_score_out_of_range", f"{tier}'s score is {output.score}; it must lie in [0, 1]"
-        grades[tier] = Grade(output.score, CERTAINTY["gold"], "gold")
-    return grades
+def _grading(options: GradeOptions | None, labels: Method) -> GradeOptions:
+    return msgspec.structs.replace(options or GradeOptions(), labels=labels)
 
 
-def _grade(record: Record, outputs: Mapping[str, Output]) -> dict[str, Grade] | tuple[str, str]:
-    """Every tier's grade by one method, or the reason and a sentence why there is none."""
-    if all(output.text is None and output.tool_calls is None for output in outputs.values()):
-        return "no_output_to_grade", "no tier has text or tool calls; if the records hold scores, use --labels gold"
-    by_reference = {tier: grade_by_reference(record, output) for tier, output in outputs.items()}
-    grades = {tier: grade for tier, grade in by_reference.items() if grade is not None}
-    if len(grades) == len(outputs):
-        return grades
-    top = list(outputs)[-1]
-    best = grade_frontier(outputs[top])
-    if best is None:
-        return "no_frontier_output", f"no usable reference, and {top} has no text, no calls or an error"
-    agreed = {t: grade_by_agreement(record, output, outputs[top]) for t, output in outputs.items() if t != top}
-    return agreed | {top: best}
-
-
-def _check_options(tiers: Mapping[str, str], labels: str) -> None:
+def _check_tiers(tiers: Mapping[str, str]) -> None:
     if len(tiers) < 2:
         raise InputError(f"--tier: found {len(tiers)}; give two tiers or more, cheapest first, as NAME=MODEL")
     if len(set(tiers.values())) < len(tiers):
         raise InputError(f"--tier: one model stands for two tiers ({dict(tiers)}); give each tier its own model")
-    if labels not in {"auto", "gold"}:
-        raise InputError(f"--labels: found {labels!r}; give auto or gold")
 
 
 def _check_models(tiers: Mapping[str, str], seen: Counter[str], read: int, skipped: Skipped) -> None:

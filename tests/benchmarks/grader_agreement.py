@@ -1,6 +1,7 @@
 """Measure the graders against gold: how often each finds an output as right or wrong as the benchmark's checker did.
 
-Run: python tests/benchmarks/grader_agreement.py [--json FILE]. Needs the corpora folder beside the checkout.
+Run: python tests/benchmarks/grader_agreement.py [--json FILE] [--page]. Needs the corpora folder beside the checkout.
+The gold scores are read here and nowhere else; by agreement, the references are hidden from the graders too.
 """
 
 from __future__ import annotations
@@ -8,19 +9,24 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from free_text_curve import CACHE, CHATS, CORPORA, CachedEncoder
+from free_text_ranks import measure_ranks
+from graders_page import fill_page, tables
 from rich.console import Console
-from rich.table import Table
 
-from learned_router.training.graders import Grade, grade_by_agreement, grade_by_reference, grade_frontier
+from learned_router.training.graders import Grade, GradeOptions, grade_record
+from learned_router.training.graders.free_text import Embed
+from learned_router.training.graders.grade import CERTAINTY
 from learned_router.training.label import label
-from learned_router.training.records import Output, Record, Skipped, read_records
+from learned_router.training.records import Record, Skipped, read_records
 from learned_router.training.tally import RIGHT
 
-CORPORA = Path(__file__).resolve().parents[2].parent / "shared" / "corpora"
 PAIRS = {
     "bfcl": ("xLAM-1b-fc-r", "claude-3-5-sonnet-20240620"),
     "bfcl_live": ("AIREV-Agent-0.8B", "gpt-oss-120b"),
@@ -33,90 +39,114 @@ PAIRS = {
     "arena_bench": ("Starling-LM-7B-alpha", "gpt-4-1106-preview"),
 }
 
-Case = tuple[Record, Output]
+# what a grader said of one output, and whether gold has it so; the frontier's gold score where it took part
+Verdict = tuple[Grade | None, bool, bool]
 
 
-def measure(cases: Iterable[Case], grade: Callable[[Case], Grade | None]) -> dict[str, Any]:
-    """Share of ``cases`` whose quality and gold score fall on one side of 0.5, and the errors of either kind."""
-    counts = {"graded": 0, "agreeing": 0, "wrongly_right": 0, "wrongly_wrong": 0, "not_graded": 0}
-    for case in cases:
-        found, score = grade(case), case[1].score
-        if found is None or score is None:
+def measure(verdicts: Iterable[Verdict]) -> dict[str, Any]:
+    """Share of verdicts that agree with gold, the errors of either kind, and the same by grader.
+
+    frontier_wrong: disagreements where gold has the frontier wrong, whose output was all there was to go by.
+    """
+    counts = Counter(dict.fromkeys(("graded", "agreeing", "wrongly_right", "wrongly_wrong", "not_graded"), 0))
+    frontier_wrong, graders = 0, {}
+    for grade, gold, frontier_is_right in verdicts:
+        if grade is None:
             counts["not_graded"] += 1
             continue
+        ours = grade.quality >= RIGHT
+        kind = "agreeing" if ours == gold else "wrongly_right" if ours else "wrongly_wrong"
+        counts[kind] += 1
         counts["graded"] += 1
-        ours, gold = found.quality >= RIGHT, score >= RIGHT
-        counts["agreeing" if ours == gold else "wrongly_right" if ours else "wrongly_wrong"] += 1
-    return counts | {"agreement": counts["agreeing"] / counts["graded"] if counts["graded"] else None}
+        frontier_wrong += ours != gold and not frontier_is_right
+        graders.setdefault(grade.grader, Counter())[kind] += 1
+    return {
+        **counts,
+        "agreement": counts["agreeing"] / counts["graded"] if counts["graded"] else None,
+        "frontier_wrong": frontier_wrong,
+        "graders": {name: dict(found) for name, found in graders.items()},
+    }
 
 
-def all_outputs(records: Iterable[Record]) -> Iterator[Case]:
+def by_reference(records: Iterable[Record], options: GradeOptions) -> Iterator[Verdict]:
+    """Every model's output alone, right where gold is at least ``RIGHT``."""
     for record in records:
-        yield from ((record, output) for output in record.outputs.values() if output.score is not None)
+        for model, output in record.outputs.items():
+            if output.score is not None:
+                graded = grade_record(record, {model: output}, options)
+                yield None if isinstance(graded, tuple) else graded[model], output.score >= RIGHT, True
 
 
-def beside_a_right_frontier(records: Iterable[Record], small: str, frontier: str) -> Iterator[Case]:
-    """The small model's outputs where the frontier's is right: only there does agreement claim to mean quality."""
+def by_agreement(
+    records: Iterable[Record], small: str, frontier: str, options: GradeOptions, *, as_good: bool
+) -> Iterator[Verdict]:
+    """The small model's output beside the frontier's, without the reference.
+
+    as_good: gold is whether the small model's score is at least the frontier's, on all requests. Otherwise gold is
+    whether the small model is right, and only requests that the frontier has right count.
+    """
     for record in records:
-        best, output = record.outputs.get(frontier), record.outputs.get(small)
-        if best and output and output.score is not None and best.score is not None and best.score >= RIGHT:
-            yield record, output
+        output, best = record.outputs.get(small), record.outputs.get(frontier)
+        if output is None or best is None or output.score is None or best.score is None:
+            continue
+        right = best.score >= RIGHT
+        if not as_good and not right:
+            continue
+        hidden = msgspec.structs.replace(record, reference=None)
+        graded = grade_record(hidden, {"small": output, "frontier": best}, options)
+        gold = output.score >= (best.score if as_good else RIGHT)
+        yield None if isinstance(graded, tuple) else graded["small"], gold, right
 
 
-def agreement_grader(frontier: str) -> Callable[[Case], Grade | None]:
-    def grade(case: Case) -> Grade | None:
-        best = case[0].outputs[frontier]
-        return grade_by_agreement(*case, best) if grade_frontier(best) else None
+def measure_corpus(name: str, embed: Embed | None = None) -> dict[str, Any]:
+    """All agreements of one corpus, and how many records a second of CPU its pair is labelled at.
 
-    return grade
-
-
-def measure_corpus(name: str) -> dict[str, Any]:
-    """Both agreements of one corpus, and how many records a second of CPU its pair is labelled at."""
+    embed: for free text; without it, free text is compared by words and its ranks are not measured.
+    """
     path = CORPORA / f"{name}.jsonl.gz"
     records = list(read_records([path], Skipped()))
     small, frontier = PAIRS[name]
     began = time.process_time()
     run = label(read_records([path], Skipped()), {"small": small, "frontier": frontier})
     rate = run.read / (time.process_time() - began)
+    reference, agreement = (GradeOptions(grader=method, embed=embed) for method in ("reference", "agreement"))
     return {
-        "reference": measure(all_outputs(records), lambda case: grade_by_reference(*case)),
-        "agreement": measure(beside_a_right_frontier(records, small, frontier), agreement_grader(frontier)),
-        "records_per_cpu_second": rate,
+        "reference": measure(by_reference(records, reference)),
+        "agreement": measure(by_agreement(records, small, frontier, agreement, as_good=False)),
+        "as_good": measure(by_agreement(records, small, frontier, agreement, as_good=True)),
+        "free_text": measure_ranks(name, small, embed) if embed and name in CHATS else [],
+        "certainty": CERTAINTY,
+        "records_per_cpu_second": round(rate),
     }
 
 
 def show(results: dict[str, dict[str, Any]], console: Console) -> None:
-    for method, title in (
-        ("reference", "Graded by reference: outputs of all models"),
-        ("agreement", "Graded by agreement: the small model where the frontier is right"),
-    ):
-        table = Table(title=title)
-        table.add_column("corpus")
-        for heading in ("outputs", "agrees with gold", "right, gold wrong", "wrong, gold right", "no grade"):
-            table.add_column(heading, justify="right")
-        for name, result in results.items():
-            row = result[method]
-            share = "—" if row["agreement"] is None else f"{row['agreement']:.2%}"
-            counts = (str(row[key]) for key in ("wrongly_right", "wrongly_wrong", "not_graded"))
-            table.add_row(name, str(row["graded"]), share, *counts)
-        console.print(table)
-    rates = ", ".join(f"{name} {result['records_per_cpu_second']:,.0f}" for name, result in results.items())
+    for table in tables(results).values():
+        console.print(table, highlight=False, markup=False, soft_wrap=True)
+        console.print()
+    rates = ", ".join(f"{name} {result['records_per_cpu_second']:,}" for name, result in results.items())
     console.print(f"labelling, reading included, records a second of one core: {rates}", highlight=False)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--page", action="store_true", help="also fill the tables of training/graders/README.md")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder that keeps embeddings between runs")
     arguments = parser.parse_args()
     console = Console()
     if not CORPORA.is_dir():
         console.print(f"nothing measured: {CORPORA} is not there")
         return
-    results = {name: measure_corpus(name) for name in PAIRS if (CORPORA / f"{name}.jsonl.gz").is_file()}
+    embed = CachedEncoder(arguments.cache)
+    results = {name: measure_corpus(name, embed) for name in PAIRS if (CORPORA / f"{name}.jsonl.gz").is_file()}
+    embed.save()
     show(results, console)
     if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if arguments.page:
+        fill_page(results)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learned_router.request import Message
@@ -261,6 +261,7 @@ def test_the_share_of_equal_fields_is_symmetric_and_between_0_and_1(left: Any, r
     assert 0 <= same_fields(left, right) == same_fields(right, left) <= 1
 
 
+@settings(deadline=None)  # the first formula met imports an algebra system
 @given(text=st.text(max_size=300), wanted=st.text(min_size=1, max_size=40))
 def test_any_text_gets_a_quality_between_0_and_1_against_any_answer(text: str, wanted: str) -> None:
     found = grade_by_reference(record({"answer": wanted}), Output(text=text))
@@ -509,10 +510,10 @@ def test_calls_agree_when_running_text_differs_a_little_but_not_when_a_value_doe
     frontier = calls(("mail", {"to": "ann@x.org", "body": "The meeting on Monday is moved to Tuesday at noon"}))
     near = calls(("mail", {"to": "ann@x.org", "body": "Meeting on Monday is now moved to Tuesday at noon"}))
     other = calls(("mail", {"to": "bob@x.org", "body": "The meeting on Monday is moved to Tuesday at noon"}))
-    assert grade_by_agreement(record(), near, frontier) == Grade(1.0, 0.7, "agreement:tool_call")
+    assert grade_by_agreement(record(), near, frontier) == Grade(1.0, 0.65, "agreement:tool_call")
     assert grade_by_agreement(record(), other, frontier).quality == 0
     assert grade_by_agreement(record(), Output(text="done"), frontier).quality == 0
-    assert grade_by_agreement(record(), near, Output(text="done")) == Grade(0.0, 0.4, "agreement:no_call")
+    assert grade_by_agreement(record(), near, Output(text="done")) == Grade(0.0, 0.9, "agreement:no_call")
 
 
 def test_an_argument_left_out_agrees_with_the_default_of_the_schema_written_out() -> None:
@@ -525,12 +526,12 @@ def test_an_argument_left_out_agrees_with_the_default_of_the_schema_written_out(
 def test_beside_tools_to_call_nothing_like_the_frontier_is_worth_half_and_its_words_the_rest() -> None:
     asked, frontier = record(tools=[{"name": "f"}]), Output(text="none of the tools fits")
     assert grade_by_agreement(asked, Output(text="", tool_calls=[]), frontier).quality == 0.5
-    assert grade_by_agreement(asked, frontier, frontier) == Grade(1.0, 0.4, "agreement:no_call")
+    assert grade_by_agreement(asked, frontier, frontier) == Grade(1.0, 0.9, "agreement:no_call")
 
 
-def test_an_episode_agrees_by_the_calls_it_shares_with_little_certainty() -> None:
+def test_an_episode_agrees_by_the_calls_it_shares() -> None:
     frontier, small = calls(("a", {}), ("b", {})), calls(("b", {}), ("c", {}))
-    assert grade_by_agreement(record(task="agent_episode"), small, frontier) == Grade(0.5, 0.2, "agreement:episode")
+    assert grade_by_agreement(record(task="agent_episode"), small, frontier) == Grade(0.5, 0.5, "agreement:episode")
 
 
 def test_the_frontier_is_right_by_definition_unless_it_said_nothing() -> None:
@@ -596,6 +597,8 @@ HUGE = {
     "headings": "## " + " a" * 500_000,
     "quotes": "\"'" * 500_000,
     "fractions": "\\frac{" * 160_000,
+    "fences": "```\n" * 250_000,
+    "openings": "```python x\n" * 80_000,
 }
 
 

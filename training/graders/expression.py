@@ -100,6 +100,26 @@ def evaluate(text: str, variables: Mapping[str, float] | None = None) -> Any:
     return _value_of(node, variables or {})
 
 
+def same_function(left: str, right: str) -> bool:
+    """Whether two texts are lambdas that differ only in layout and in the names of their arguments."""
+    if not (left.lstrip().startswith("lambda") and right.lstrip().startswith("lambda")):
+        return False
+    trees = [parse(text) for text in (left, right)]
+    forms = [_renamed(tree) for tree in trees if isinstance(tree, ast.Lambda)]
+    return len(forms) == 2 and forms[0] == forms[1]
+
+
+def _renamed(function: ast.Lambda) -> str:
+    """The tree of a parsed lambda as text, its arguments named by their places."""
+    names = {argument.arg: f"argument {i}" for i, argument in enumerate(function.args.args)}
+    for node in ast.walk(function):
+        if isinstance(node, ast.arg):
+            node.arg = names.get(node.arg, node.arg)
+        elif isinstance(node, ast.Name):
+            node.id = names.get(node.id, node.id)
+    return ast.dump(function)
+
+
 def _value_or_source(node: ast.expr) -> Any:
     try:
         return _value_of(node, {})

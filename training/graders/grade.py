@@ -6,32 +6,43 @@ from typing import Final
 
 import msgspec
 
-# How far a grade of each kind is trusted, in [0, 1]; it becomes the label's weight. A reference settles a structured
-# answer. A model that agrees with the frontier's output may repeat its mistake, and one that differs may be the one
-# that is right, so agreement weighs less. Words shared by two free texts say little about which is better.
+# How far a grade of each kind is trusted, in [0, 1]; it becomes the label's weight. Where grader_agreement.py finds a
+# hundred grades or more, it is twice the share that are as gold, minus one (a coin is worth nothing), in steps of 0.05;
+# for embeddings, the lower end of the interval of their rank correlation with a judge. The others are set beside them: a
+# model that agrees with the frontier's output may repeat its mistake, and shared words say little about which text is
+# better.
 CERTAINTY: Final = {
     "gold": 1.0,
     "review": 1.0,
     "reference:tool_call": 1.0,
     "reference:no_call": 1.0,
     "reference:any_call": 0.8,
-    "reference:executed_call": 0.9,
+    "reference:executed_call": 0.95,
     "reference:choice": 1.0,
     "reference:number": 1.0,
-    "reference:literal": 1.0,
+    "reference:literal": 0.95,
     "reference:expression": 0.9,
     "reference:json": 1.0,
     "reference:label": 0.95,
+    "reference:tests": 0.95,
+    "reference:code": 0.95,
+    "reference:schema": 0.9,
     "reference:similarity": 0.1,
+    "reference:embedding": 0.4,
+    "feedback": 0.6,
+    "judge:pairwise": 0.7,
+    "judge:torn": 0.4,
     "agreement:frontier": 0.9,
-    "agreement:tool_call": 0.7,
-    "agreement:episode": 0.2,
-    "agreement:no_call": 0.4,
-    "agreement:choice": 0.7,
+    "agreement:tool_call": 0.65,
+    "agreement:episode": 0.5,
+    "agreement:no_call": 0.9,
+    "agreement:choice": 0.6,
     "agreement:answer": 0.7,
     "agreement:json": 0.6,
     "agreement:label": 0.6,
+    "agreement:code": 0.7,
     "agreement:text": 0.2,
+    "agreement:embedding": 0.35,
 }
 
 # An answer read from where it was not plainly stated (the last number, the last lone letter) may not be the answer.

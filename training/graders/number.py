@@ -9,9 +9,11 @@ from typing import Any, Final
 from learned_router.training.graders.expression import NotAValueError, evaluate
 from learned_router.training.graders.final_answer import stated_answer
 from learned_router.training.graders.grade import bounded
+from learned_router.training.graders.mathematics import equal_by_algebra
 
 # 1/3 and 0.333333 are the same answer; 0.33 is another one.
 RELATIVE_TOLERANCE: Final = 1e-5
+EXACT: Final = 2**53  # below this a float holds every whole number
 
 _NUMBER: Final = re.compile(
     r"(?:(?<![\w)])[-−])?\$?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
@@ -80,14 +82,19 @@ def answered_number(text: str) -> tuple[float, bool] | None:
 
 
 def same_number(found: float, wanted: float) -> bool:
-    """Equal to within ``RELATIVE_TOLERANCE`` of the larger one; zero equals only what arithmetic leaves of zero."""
+    """Equal to within ``RELATIVE_TOLERANCE`` of the larger one; zero equals only what arithmetic leaves of zero.
+
+    Two whole numbers are equal or not: 1,000,001 is no rounded 1,000,000.
+    """
+    if found.is_integer() and wanted.is_integer() and max(abs(found), abs(wanted)) < EXACT:
+        return found == wanted
     return math.isclose(found, wanted, rel_tol=RELATIVE_TOLERANCE, abs_tol=1e-15)
 
 
 def same_formula(found: str, wanted: str) -> bool:
     """Equal as text once LaTeX is plain, or equal in value; formulas in variables are compared at three points.
 
-    Stands in for a computer algebra system: bounded time, and no import that takes a second.
+    What is no arithmetic (sets, intervals, matrices) goes to a computer algebra system, which takes a second to import.
     """
     left, right = _plain_formula(found), _plain_formula(wanted)
     if re.sub(r"\s", "", left) == re.sub(r"\s", "", right):
@@ -101,7 +108,7 @@ def same_formula(found: str, wanted: str) -> bool:
             if not _same_value(evaluate(left, at), evaluate(right, at)):
                 return False
     except (NotAValueError, OverflowError):  # an integer may be too large for a float
-        return False
+        return equal_by_algebra(found, wanted)
     return True
 
 

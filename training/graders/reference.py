@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from learned_router.training.graders.choice import chosen_letter, letter_of, option_letters
+from learned_router.training.graders.code import find_code, parses
+from learned_router.training.graders.confinement import run_tests
 from learned_router.training.graders.final_answer import stated_answer
 from learned_router.training.graders.grade import Grade, give
 from learned_router.training.graders.json_fields import find_json, same_fields
@@ -28,8 +30,13 @@ class Grader(Protocol):
     def __call__(self, record: Record, output: Output, reference: Mapping[str, Any]) -> Grade | None: ...
 
 
-def grade_by_reference(record: Record, output: Output) -> Grade | None:
+def grade_by_reference(
+    record: Record, output: Output, *, kind: str | None = None, run_code: bool = False
+) -> Grade | None:
     """Grade of ``output`` by ``record.reference``; None when there is no reference, or none that a grader can use.
+
+    kind: use only the graders of this kind, one of ``KINDS_OF_REFERENCE``. run_code: run code against given tests;
+    otherwise code is only found wrong, where it does not parse.
 
     An output with an error is worth 0. So is one with neither text nor calls, unless no call was wanted: to stay
     silent is then right, as the leaderboard's checker has it.
@@ -38,8 +45,10 @@ def grade_by_reference(record: Record, output: Output) -> Grade | None:
     if not reference:
         return None
     for key, grader in _GRADERS.items():
-        if key in reference:
-            grade = grader(record, output, reference)
+        if key in reference and (kind is None or key in KINDS_OF_REFERENCE.get(kind, ())):
+            grade = _run_tests(output, reference) if key == "tests" and run_code else grader(record, output, reference)
+            if kind in _ANSWER_KINDS and grade is not None and grade.grader not in _ANSWER_KINDS[kind]:
+                continue
             if grade is not None:
                 return Grade(0.0, grade.certainty, grade.grader) if output.error else grade
     return None
@@ -132,6 +141,45 @@ def _grade_turns(record: Record, output: Output, reference: Mapping[str, Any]) -
     return give("reference:similarity", similarity(output.text or "", answers[0]))
 
 
+def _grade_tests(record: Record, output: Output, reference: Mapping[str, Any]) -> Grade | None:
+    """Without running it: code that does not parse passes no test; of other code nothing is known."""
+    code = find_code(output.text or "", "python")
+    well_formed = code is not None and parses(code) is not False
+    return None if well_formed or not _tests_of(reference) else give("reference:code", 0.0)
+
+
+def _run_tests(output: Output, reference: Mapping[str, Any]) -> Grade | None:
+    tests = _tests_of(reference)
+    if not tests:
+        return None
+    code = find_code(output.text or "", "python")
+    if code is None or parses(code) is False:
+        return give("reference:code", 0.0)
+    return give("reference:tests", run_tests(code.source, tests).passed)
+
+
+def _tests_of(reference: Mapping[str, Any]) -> list[str]:
+    """The tests as Python statements: a text or a list of texts; of a ``check(candidate)``, also its call."""
+    tests = reference.get("tests")
+    found = [tests] if isinstance(tests, str) else list(tests) if isinstance(tests, list) else []
+    if not found or not all(isinstance(test, str) and test.strip() for test in found):
+        return []
+    entry = reference.get("entry_point")
+    if isinstance(entry, str) and entry.isidentifier() and any("def check(" in test for test in found):
+        found.append(f"check({entry})")
+    return found
+
+
+def reference_text(record: Record) -> str | None:
+    """The text that a free answer is compared with, where the record's reference is one."""
+    reference = record.reference or {}
+    for value in (reference.get("answer"), reference.get("reference")):
+        text = value[0] if isinstance(value, list) and value else value
+        if isinstance(text, str) and text.strip():
+            return text
+    return None
+
+
 def question_of(record: Record) -> str:
     """Text of the record's last message; of content parts, their text."""
     content = record.messages[-1].content
@@ -140,11 +188,29 @@ def question_of(record: Record) -> str:
     return content or ""
 
 
+KINDS_OF_REFERENCE: Final[dict[str, tuple[str, ...]]] = {
+    "tool_call": ("expected_calls", "ground_truth", "no_call", "any_call"),
+    "json": ("json",),
+    "code": ("tests",),
+    "choice": ("answer", "answer_index"),
+    "answer": ("answer",),
+    "label": ("answer",),
+    "text": ("answer", "reference"),
+}
+# one key of a reference may hold answers of several kinds
+_ANSWER_KINDS: Final[dict[str | None, frozenset[str]]] = {
+    "choice": frozenset({"reference:choice"}),
+    "answer": frozenset({"reference:number", "reference:literal", "reference:expression"}),
+    "label": frozenset({"reference:label"}),
+    "text": frozenset({"reference:similarity"}),
+}
+
 _GRADERS: Final[dict[str, Callable[[Record, Output, Mapping[str, Any]], Grade | None]]] = {
     "expected_calls": _grade_expected_calls,
     "ground_truth": _grade_executed_calls,
     "no_call": _grade_no_call,
     "any_call": _grade_any_call,
+    "tests": _grade_tests,
     "json": _grade_json,
     "answer": _grade_answer,
     "answer_index": _grade_choice,

@@ -40,7 +40,10 @@ def similarity(found: str, wanted: str) -> float:
     Source: the token F1 of SQuAD (Rajpurkar et al. 2016).
     """
     left, right = Counter(normalise_text(found).split()), Counter(normalise_text(wanted).split())
+    return f1(left, right) if left or right else float(found.strip() == wanted.strip())
+
+
+def f1(left: Counter[str], right: Counter[str]) -> float:
+    """Share of the words of both that they have in common, in [0, 1]; 0 when both are empty."""
     total = left.total() + right.total()
-    if not total:
-        return float(found.strip() == wanted.strip())
-    return 2 * (left & right).total() / total
+    return 2 * (left & right).total() / total if total else 0.0

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from learned_router.training.graders.expression import NotAValueError, evaluate, parse_call
+from learned_router.training.graders.arguments import (
+    defaults_of,
+    properties_of,
+    read_arguments,
+    required_of,
+    same_name,
+    says_nothing,
+    standard_string,
+)
+from learned_router.training.graders.expression import NotAValueError, evaluate, parse_call, same_function
 from learned_router.training.graders.literal import same_value
 from learned_router.training.graders.text import similarity
 from learned_router.training.records import Record, ToolCall
 
-# What the Berkeley Function Calling Leaderboard ignores in strings: spaces and , . / - _ * ^, case, kind of quote.
-_IGNORED: Final = str.maketrans({**dict.fromkeys(" ,./-_*^"), "'": '"'})
-
 # Beside another model's call, an argument of running text cannot match word for word: six words and more are equal
-# when they share most of them.
+# when they share most of them, and every figure.
 FREE_TEXT_WORDS: Final = 6
 FREE_TEXT_SIMILARITY: Final = 0.6
+_PROSE_WORD: Final = re.compile(r"[^\W\d_]{2,}")
+_FIGURES: Final = re.compile(r"\d+")
 # where importers keep what a model wrote instead of named arguments
 _UNNAMED: Final = frozenset({"__positional__", "__raw__"})
 MAX_CALLS: Final = 64  # calls are paired off one by one; more than this is a model that ran away
@@ -49,7 +57,7 @@ def executed_calls_met(calls: Sequence[ToolCall], sources: Sequence[str], kinds:
         parsed = parse_call(source)
         if parsed is None:
             return False
-        names = list(_properties(record, parsed.name))
+        names = list(properties_of(record, parsed.name))
         arguments = dict(zip(names, parsed.positional, strict=False)) | parsed.named
         structural = i < len(kinds) and kinds[i] == "structural_match"
         wanted.append(_executes_as(parsed.name, None if structural else arguments, record))
@@ -59,7 +67,8 @@ def executed_calls_met(calls: Sequence[ToolCall], sources: Sequence[str], kinds:
 def same_calls(calls: Sequence[ToolCall], others: Sequence[ToolCall], record: Record) -> bool:
     """Whether two outputs call the same tools with the same arguments, in any order.
 
-    Running text may differ, and an argument that only one of them writes out may be the schema's default.
+    Running text may differ, a place may be named with its region or without, and an argument that only one of them
+    writes out may be empty or the default, as the schema or its description has it.
     """
     return _pair_off(calls, [_agrees_with(other, record) for other in others])
 
@@ -76,19 +85,6 @@ def shared_calls(calls: Sequence[ToolCall], others: Sequence[ToolCall], record: 
     return 2 * shared / total if total else 1.0
 
 
-def read_arguments(call: ToolCall) -> dict[str, Any] | None:
-    """The call's arguments as a dict, from a JSON string if need be; None when they are none."""
-    arguments = call.arguments
-    if arguments is None or arguments == "":
-        return {}
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments)
-        except (ValueError, RecursionError):
-            return None
-    return arguments if isinstance(arguments, dict) else None
-
-
 def is_decodable(call: ToolCall, record: Record) -> bool:
     """Whether ``call`` could be carried out: named arguments, and some where the tool's schema requires any.
 
@@ -97,17 +93,7 @@ def is_decodable(call: ToolCall, record: Record) -> bool:
     arguments = read_arguments(call)
     if arguments is None or not _UNNAMED.isdisjoint(arguments):
         return False
-    return bool(arguments) or not _required(record, call.name)
-
-
-def same_name(found: str, wanted: str) -> bool:
-    """Equal, with ``math.factorial`` and ``math_factorial`` alike (most APIs do not allow the dot).
-
-    ``wanted`` may leave a namespace out: ``factorial`` is met by ``math.factorial``.
-    """
-    if found == wanted:
-        return True
-    return found.replace(".", "_") == wanted.replace(".", "_") or ("." not in wanted and found.endswith("." + wanted))
+    return bool(arguments) or not required_of(record, call.name)
 
 
 def _pair_off(calls: Sequence[ToolCall], wanted: Sequence[Matches]) -> bool:
@@ -131,7 +117,7 @@ def _accepts(expected: Any, record: Record) -> Matches:
         if not same_name(call.name, name):
             return False
         arguments = read_arguments(call)
-        if arguments is None or any(argument not in arguments for argument in _required(record, name)):
+        if arguments is None or any(argument not in arguments for argument in required_of(record, name)):
             return False
         return _fields_accepted(arguments, accepted)
 
@@ -169,13 +155,8 @@ def _same_argument(value: Any, accepted: Any) -> bool:
     return same_value(value, accepted)
 
 
-def standard_string(text: str) -> str:
-    """``text`` as the leaderboard compares it: lower case, one kind of quote, without spaces and ``,./-_*^``."""
-    return text.translate(_IGNORED).lower()
-
-
 def _executes_as(name: str, wanted: dict[str, Any] | None, record: Record) -> Matches:
-    defaults = _defaults(record, name)
+    defaults = defaults_of(record, name)
 
     def matches(call: ToolCall) -> bool:
         if not same_name(call.name, name):
@@ -185,12 +166,20 @@ def _executes_as(name: str, wanted: dict[str, Any] | None, record: Record) -> Ma
             return False
         if wanted is None:
             return True
-        if found.keys() == wanted.keys() and name.replace("_", ".").rsplit(".", 1)[-1] in _COMMUTATIVE:
-            return sorted(map(repr, found.values())) == sorted(map(repr, wanted.values()))
+        if found.keys() == wanted.keys() and _is_commutative(name):
+            return _same_values(found, wanted)
         left, right = defaults | found, defaults | wanted
         return all(_same_executed(left.get(key), right.get(key)) for key in left.keys() | right.keys())
 
     return matches
+
+
+def _is_commutative(name: str) -> bool:
+    return name.replace("_", ".").rsplit(".", 1)[-1] in _COMMUTATIVE
+
+
+def _same_values(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    return sorted(map(repr, found.values())) == sorted(map(repr, wanted.values()))
 
 
 def _same_executed(found: Any, wanted: Any) -> bool:
@@ -200,7 +189,9 @@ def _same_executed(found: Any, wanted: Any) -> bool:
     if isinstance(found, dict) and isinstance(wanted, dict):
         return found.keys() == wanted.keys() and all(_same_executed(found[key], wanted[key]) for key in found)
     if isinstance(found, str) and isinstance(wanted, str):
-        return standard_string(found) == standard_string(wanted) or _same_arithmetic(found, wanted)
+        if standard_string(found) == standard_string(wanted) or same_function(found, wanted):
+            return True
+        return _same_arithmetic(found, wanted)
     if isinstance(found, str) and isinstance(wanted, int | float):
         return _same_arithmetic(found, repr(wanted))
     return same_value(found, wanted)
@@ -216,7 +207,6 @@ def _same_arithmetic(found: str, wanted: str) -> bool:
 
 def _agrees_with(other: ToolCall, record: Record) -> Matches:
     wanted = read_arguments(other)
-    defaults = _defaults(record, other.name)
 
     def matches(call: ToolCall) -> bool:
         if not same_name(call.name, other.name):
@@ -224,9 +214,22 @@ def _agrees_with(other: ToolCall, record: Record) -> Matches:
         found = read_arguments(call)
         if found is None or wanted is None:
             return call.arguments == other.arguments
-        return _agree(defaults | found, defaults | wanted)
+        if found.keys() == wanted.keys() and _is_commutative(other.name):
+            return _same_values(found, wanted)
+        both, alone = found.keys() & wanted.keys(), found.keys() ^ wanted.keys()
+        return all(_agree(found[key], wanted[key]) for key in both) and _all_left_out(
+            {key: found.get(key, wanted.get(key)) for key in alone}, other.name, record
+        )
 
     return matches
+
+
+def _all_left_out(arguments: dict[str, Any], name: str, record: Record) -> bool:
+    """Whether a call says nothing more by ``arguments``, which the call beside it leaves out."""
+    if not arguments:
+        return True
+    properties, required = properties_of(record, name), required_of(record, name)
+    return all(key not in required and says_nothing(value, properties.get(key)) for key, value in arguments.items())
 
 
 def _agree(found: Any, wanted: Any) -> bool:
@@ -235,32 +238,17 @@ def _agree(found: Any, wanted: Any) -> bool:
     if isinstance(found, list) and isinstance(wanted, list):
         return len(found) == len(wanted) and all(map(_agree, found, wanted))
     if isinstance(found, str) and isinstance(wanted, str):
-        if standard_string(found) == standard_string(wanted):
+        if standard_string(found) == standard_string(wanted) or same_function(found, wanted):
             return True
-        running = min(len(found.split()), len(wanted.split())) >= FREE_TEXT_WORDS
-        return running and similarity(found, wanted) >= FREE_TEXT_SIMILARITY
+        if _is_place_of(found, wanted) or _is_place_of(wanted, found):
+            return True
+        running = min(len(_PROSE_WORD.findall(text)) for text in (found, wanted)) >= FREE_TEXT_WORDS
+        figures = [sorted(_FIGURES.findall(text)) for text in (found, wanted)]
+        return running and figures[0] == figures[1] and similarity(found, wanted) >= FREE_TEXT_SIMILARITY
     return same_value(found, wanted)
 
 
-def _schema(record: Record, name: str) -> dict[str, Any]:
-    for tool in record.tools or ():
-        function = tool.get("function", tool)
-        if isinstance(function, dict) and isinstance(found := function.get("name"), str) and same_name(found, name):
-            parameters = function.get("parameters")
-            return parameters if isinstance(parameters, dict) else {}
-    return {}
-
-
-def _properties(record: Record, name: str) -> dict[str, Any]:
-    properties = _schema(record, name).get("properties")
-    return properties if isinstance(properties, dict) else {}
-
-
-def _defaults(record: Record, name: str) -> dict[str, Any]:
-    properties = _properties(record, name).items()
-    return {key: schema["default"] for key, schema in properties if isinstance(schema, dict) and "default" in schema}
-
-
-def _required(record: Record, name: str) -> list[str]:
-    required = _schema(record, name).get("required")
-    return [item for item in required if isinstance(item, str)] if isinstance(required, list) else []
+def _is_place_of(short: str, full: str) -> bool:
+    """``New York`` beside ``New York, NY``: a name that the other one only adds its region to."""
+    head, comma, _ = full.partition(", ")
+    return bool(comma) and not any(c.isdigit() for c in full) and standard_string(head) == standard_string(short)
