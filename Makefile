@@ -52,7 +52,7 @@ shipped: $(VENV)/.train ## train exported/small-frontier again, from the corpora
 	$(LABEL) $(CORPORA)/arena_bench.jsonl.gz --labels gold --tier small=Starling-LM-7B-alpha --tier frontier=$(GPT4) --out $(SHIPPED)/arena_bench.jsonl.gz
 	$(LABEL) $(CORPORA)/tau2_airline.jsonl.gz --labels gold --tier small=qwen2.5-7b --tier frontier=claude-sonnet-4-5 --out $(SHIPPED)/tau2_airline.jsonl.gz
 	$(BIN)/learned-router train $(SHIPPED_LABELS:%=$(SHIPPED)/%.jsonl.gz) --out exported/small-frontier \
-		--recipe exported/small-frontier.toml --most-per-source 2200 \
+		--recipe exported/small-frontier.toml --most-per-source 2200 --weigh learned-router-sample=4 \
 		--model 'small=8B-class' --model 'frontier=frontier-class' --reference $(SHIPPED)/sample.jsonl.gz \
 		--cache $(SHIPPED)/cache --note $(SHIPPED_NOTE)
 

@@ -194,6 +194,9 @@ def train(
         int | None,
         typer.Option(help="Labels of each source to use at most, so that a large log does not drown others."),
     ] = None,
+    weigh: Annotated[
+        list[str] | None, typer.Option(help="SOURCE=FACTOR: how many times the labels of a source count.")
+    ] = None,
     note: Annotated[str, typer.Option(help="A sentence for the model card.")] = "",
     baselines: Annotated[bool, typer.Option(help="Measure the baselines beside the router on the test split.")] = True,
     cache: CacheOption = None,
@@ -213,6 +216,8 @@ def train(
     _tell_skipped(label_set.skipped)
     if most_per_source is not None:
         label_set = labels_room.cap_sources(label_set, most_per_source, seed)
+    if weigh:
+        label_set = labels_room.weigh_sources(label_set, _factors(weigh))
     run = pipeline.train(
         label_set,
         out,
@@ -319,6 +324,16 @@ def _temperature(value: str) -> float | None:
     if not 0.0 <= temperature <= 2.0:
         raise InputError(f"--temperature {value!r}: give a number in [0, 2], or 'none'")
     return temperature
+
+
+def _factors(options: list[str]) -> dict[str, float]:
+    factors = {}
+    for source, value in _pairs(options, "--weigh").items():
+        try:
+            factors[source] = float(value)
+        except ValueError:
+            raise InputError(f"--weigh {source}={value}: give a number, as in {source}=2") from None
+    return factors
 
 
 def _check_text(name: str, value: str) -> None:

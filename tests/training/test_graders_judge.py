@@ -125,7 +125,7 @@ def test_a_failed_question_gives_no_grade_and_what_was_paid_is_kept(tmp_path: Pa
     with Judge("m", model, tmp_path / "j.jsonl") as judge:
         assert judge.grade(record(), Output(text="one"), Output(text="other")) is None
     with Journal(tmp_path / "j.jsonl") as book:
-        assert len(book.answered) == 1
+        assert len(book) == 1
 
 
 def test_a_run_killed_between_the_two_orders_keeps_the_answer_it_paid_for(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from learned_router.training.labels import (
     cap_sources,
     check_trainable,
     load_labels,
+    weigh_sources,
 )
 from learned_router.training.records import Label, Skipped, write_jsonl
 from learned_router.training.split import split as split_labels
@@ -216,6 +218,27 @@ def test_what_is_kept_of_a_source_is_split_as_the_whole_was() -> None:
     kept = cap_sources(label_set(split_labels(make(2000))), 500, 0).counts()
     assert kept["train"] == pytest.approx(300, abs=50)
     assert kept["test"] == pytest.approx(100, abs=40)
+
+
+def test_labels_of_a_weighed_source_count_more_and_the_others_as_before() -> None:
+    labels = label_set(in_pairs(4, "ours") + in_pairs(2, "theirs"))
+    weighed = weigh_sources(labels, {"ours": 3.0})
+    assert [label.weight for label in weighed.labels] == [3.0] * 4 + [1.0] * 2
+    assert [label.weight for label in labels.labels] == [1.0] * 6
+    assert weighed.sha256 != labels.sha256
+
+
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        ({"other": 2.0}, "no label has this source; there are ours"),
+        ({"ours": 0.0}, "above 0"),
+        ({"ours": math.inf}, "above 0"),
+    ],
+)
+def test_a_factor_or_source_that_is_none_is_refused(factors: dict[str, float], message: str) -> None:
+    with pytest.raises(LabelError, match=message):
+        weigh_sources(label_set(in_pairs(4, "ours")), factors)
 
 
 def test_a_limit_below_one_is_refused() -> None:

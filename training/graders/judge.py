@@ -88,9 +88,8 @@ class Judge:
 
     def __enter__(self) -> Judge:
         self._journal.__enter__()
-        costs = [output.cost_usd or 0.0 for key, output in self._journal.answered.items() if key[1] == self.model]
         if self._price is not None:
-            self.spent_usd = sum(costs)
+            self.spent_usd = self._journal.spent_usd
         return self
 
     def __exit__(
@@ -122,30 +121,27 @@ class Judge:
 
     def _verdicts(self, record: Record, found: str, wanted: str) -> tuple[Verdict, Verdict] | None:
         bodies = [self._body(record, found, wanted), self._body(record, wanted, found)]
-        keys = [(record.id, self.model, _fingerprint(body)) for body in bodies]
-        missing = [i for i, key in enumerate(keys) if key not in self._journal.answered]
+        keys = [(self.model, _fingerprint(body)) for body in bodies]
+        missing = [i for i, key in enumerate(keys) if key not in self._journal]
         if missing and not self._affords([bodies[i] for i in missing]):
             self.counts["over_budget"] += 1
             return None
         for place, answer in self._ask([bodies[i] for i in missing]) if missing else ():
-            self._keep(keys[missing[place]], bodies[missing[place]], answer)
+            self._keep(record.id, keys[missing[place]], bodies[missing[place]], answer)
         self.counts["asked"] += len(missing)
         self.counts["reused"] += len(keys) - len(missing)
-        verdicts = [
-            read_verdict(self._journal.answered[key].text or "") for key in keys if key in self._journal.answered
-        ]
+        verdicts = [read_verdict(self._journal.read(key).text or "") for key in keys if key in self._journal]
         if len(verdicts) < len(keys) or None in verdicts:
             self.counts["no_verdict"] += 1
             return None
         first, second = verdicts
         return (first, second) if first and second else None
 
-    def _keep(self, key: Key, body: dict[str, Any], answer: Output) -> None:
+    def _keep(self, identity: str, key: Key, body: dict[str, Any], answer: Output) -> None:
         if answer.error is not None:
             return
         paid = msgspec.structs.replace(answer, cost_usd=self._cost_usd(body, answer))
-        self._journal.write(key, paid)
-        self._journal.answered[key] = paid
+        self._journal.write(identity, key, paid)
         if self.spent_usd is not None:
             self.spent_usd += paid.cost_usd or 0.0
 
