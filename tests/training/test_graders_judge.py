@@ -109,7 +109,7 @@ def test_a_budget_is_never_exceeded_in_one_run_or_in_several(tmp_path: Path) -> 
     budget, spent = 0.02, []
     for _ in range(2):
         with Judge("m", Scripted(longer), tmp_path / "j.jsonl", price=PRICE, budget_usd=budget) as judge:
-            grades = [judge.grade(record(str(i)), Output(text="short"), Output(text="longer")) for i in range(20)]
+            grades = [judge.grade(record(), Output(text=f"{i}"), Output(text=f"longer {i}")) for i in range(20)]
             assert judge.spent_usd is not None
             assert judge.spent_usd <= budget
             assert judge.counts["over_budget"] == grades.count(None) > 0
