@@ -63,11 +63,11 @@ def collect(
     json: JsonFlag = False,
 ) -> None:
     """Ask tiers what the logs do not hold yet: logs in, paired logs out. Killed, the same command goes on."""
-    collect_room, report = _training("collect"), _training("collect_report")
-    tiers = _training("endpoints").parse_tiers(tier, keys=key or [], prices=price or [])
-    options = _training("ask_tiers").Options(
+    collect_room, report = _training("collect"), _training("collecting.collect_report")
+    tiers = _training("collecting.endpoints").parse_tiers(tier, keys=key or [], prices=price or [])
+    options = _training("collecting.ask_tiers").Options(
         concurrency=concurrency,
-        patience=_training("ask").Patience(timeout_s=timeout, attempts=attempts),
+        patience=_training("collecting.ask").Patience(timeout_s=timeout, attempts=attempts),
         max_cost=max_cost,
         sample=sample,
         seed=seed,
@@ -131,7 +131,11 @@ def label(
     json: JsonFlag = False,
 ) -> None:
     """Grade what the tiers answered and split the labels: paired logs in, labels out."""
-    report, review_table, tiers = _training("label_report"), _training("review"), _pairs(tier, "--tier")
+    report, review_table, tiers = (
+        _training("labelling.label_report"),
+        _training("labelling.review"),
+        _pairs(tier, "--tier"),
+    )
     grading = _training("grading")
     with grading.open_options(
         grader=grader,

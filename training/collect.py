@@ -16,12 +16,12 @@ from typing import Final
 import msgspec
 
 from learned_router.errors import InputError
-from learned_router.training.ask_tiers import Collection, Options, Progress, TierRun
-from learned_router.training.budget import Budget
-from learned_router.training.collect_plan import Plan, Question, chosen_records, make_plan, question
-from learned_router.training.completion import BodyBuilder, chat_body
-from learned_router.training.endpoints import CollectTier
-from learned_router.training.journal import Journal
+from learned_router.training.collecting.ask_tiers import Collection, Options, Progress, TierRun
+from learned_router.training.collecting.budget import Budget
+from learned_router.training.collecting.collect_plan import Plan, Question, chosen_records, make_plan, question
+from learned_router.training.collecting.completion import BodyBuilder, chat_body
+from learned_router.training.collecting.endpoints import CollectTier
+from learned_router.training.collecting.journal import Journal
 from learned_router.training.records import Record, write_jsonl
 
 DEFAULTS: Final = Options()

@@ -10,7 +10,8 @@ from rich.rule import Rule
 import learned_router
 from learned_router.errors import InputError
 from learned_router.router import Router
-from learned_router.training import label, label_report, report
+from learned_router.training import label, report
+from learned_router.training.labelling import label_report
 from learned_router.training.labels import load_labels
 from learned_router.training.pipeline import train
 from learned_router.training.recipe import load_recipe

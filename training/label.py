@@ -17,16 +17,16 @@ from typing import IO, Final, Literal
 import msgspec
 
 from learned_router.errors import InputError
-from learned_router.training.duplicates import Duplicates, Fingerprints
 from learned_router.training.graders import Grade, GradeOptions, grade_record
 from learned_router.training.graders.grade import CERTAINTY
 from learned_router.training.importers.logs import read_pairs
-from learned_router.training.label_run import LabelRun, describe_skipped, find_warnings
+from learned_router.training.labelling.duplicates import Duplicates, Fingerprints
+from learned_router.training.labelling.label_run import LabelRun, describe_skipped, find_warnings
+from learned_router.training.labelling.redact import Redactor
+from learned_router.training.labelling.steps import infer_step
+from learned_router.training.labelling.tally import Tally
 from learned_router.training.records import Label, Output, Record, Skipped, write_jsonl
-from learned_router.training.redact import Redactor
 from learned_router.training.split import FRACTIONS, SIDES, Keys, group_name, side_limits, side_of
-from learned_router.training.steps import infer_step
-from learned_router.training.tally import Tally
 
 Method = Literal["auto", "gold"]
 Verdicts = Mapping[str, Mapping[str, float]]  # by record's id, what a person found each tier's output to be worth

@@ -46,9 +46,9 @@ def measure(records: int, asked: int) -> dict[str, Any]:
 
 
 def child(log: Path, url: str, asked: int) -> dict[str, float]:
-    from learned_router.training.ask_tiers import Options
     from learned_router.training.collect import collect_files, plan_files
-    from learned_router.training.endpoints import parse_tiers
+    from learned_router.training.collecting.ask_tiers import Options
+    from learned_router.training.collecting.endpoints import parse_tiers
 
     tiers = parse_tiers([f"small=m@{url}", "frontier=big"], prices=["small=0,0"])
     out = log.with_name("pairs.jsonl")

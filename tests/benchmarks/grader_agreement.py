@@ -24,8 +24,8 @@ from learned_router.training.graders import Grade, GradeOptions, grade_record
 from learned_router.training.graders.free_text import Embed
 from learned_router.training.graders.grade import CERTAINTY
 from learned_router.training.label import label
+from learned_router.training.labelling.tally import RIGHT
 from learned_router.training.records import Record, Skipped, read_records
-from learned_router.training.tally import RIGHT
 
 PAIRS = {
     "bfcl": ("xLAM-1b-fc-r", "claude-3-5-sonnet-20240620"),

@@ -17,7 +17,7 @@ from learned_router.errors import InputError
 from learned_router.pricing import Price
 from learned_router.request import Message
 from learned_router.training.collect import collect_files, plan_files
-from learned_router.training.endpoints import CollectTier, Endpoint
+from learned_router.training.collecting.endpoints import CollectTier, Endpoint
 from learned_router.training.label import label_files
 from learned_router.training.records import Output, Skipped, ToolCall, read_labels, read_records
 

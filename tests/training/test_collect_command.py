@@ -16,8 +16,8 @@ from rich.console import Console
 from learned_router.cli import main
 from learned_router.request import Message
 from learned_router.training.collect import collect_files
-from learned_router.training.collect_report import LiveProgress
-from learned_router.training.endpoints import parse_tiers
+from learned_router.training.collecting.collect_report import LiveProgress
+from learned_router.training.collecting.endpoints import parse_tiers
 from learned_router.training.records import Output, Record, Skipped, read_records, write_jsonl
 
 Told = Callable[..., tuple[int, str, str]]

@@ -16,10 +16,10 @@ from model_server import ModelServer, model_server, reply
 
 from learned_router.pricing import Price
 from learned_router.request import Message
-from learned_router.training.ask import REASONS, Patience
-from learned_router.training.ask_tiers import Options
 from learned_router.training.collect import CollectRun, collect_files
-from learned_router.training.endpoints import CollectTier, Endpoint
+from learned_router.training.collecting.ask import REASONS, Patience
+from learned_router.training.collecting.ask_tiers import Options
+from learned_router.training.collecting.endpoints import CollectTier, Endpoint
 from learned_router.training.records import Output, Record, Skipped, read_records, write_jsonl
 
 QUICK = Patience(timeout_s=0.8, attempts=2, first_wait_s=0.01, longest_wait_s=0.02, limited_attempts=4)

@@ -14,11 +14,17 @@ from hypothesis import strategies as st
 
 from learned_router.errors import InputError
 from learned_router.request import Message
-from learned_router.training.budget import Budget, answer_tokens, body_tokens, counted_input_tokens, text_tokens
-from learned_router.training.completion import chat_body
-from learned_router.training.pace import Pace, asked_wait_s, wait_s
+from learned_router.training.collecting.budget import (
+    Budget,
+    answer_tokens,
+    body_tokens,
+    counted_input_tokens,
+    text_tokens,
+)
+from learned_router.training.collecting.completion import chat_body
+from learned_router.training.collecting.pace import Pace, asked_wait_s, wait_s
+from learned_router.training.collecting.stratify import draw, shares
 from learned_router.training.records import Output, Record
-from learned_router.training.stratify import draw, shares
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=200)
 

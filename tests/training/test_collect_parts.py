@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from learned_router.errors import InputError
 from learned_router.request import Message
-from learned_router.training.channels import scrub
-from learned_router.training.completion import chat_body, fingerprint, read_call, read_calls, read_output
-from learned_router.training.endpoints import CollectTier, parse_tiers
+from learned_router.training.collecting.channels import scrub
+from learned_router.training.collecting.completion import chat_body, fingerprint, read_call, read_calls, read_output
+from learned_router.training.collecting.endpoints import CollectTier, parse_tiers
 from learned_router.training.records import Output, Record, ToolCall
 
 

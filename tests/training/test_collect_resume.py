@@ -109,7 +109,7 @@ def test_a_damaged_line_in_the_middle_costs_only_that_answer(model: ModelServer,
 def test_a_second_process_on_the_same_journal_is_refused(model: ModelServer, tmp_path: Path) -> None:
     log = write_log(tmp_path, 8)
     script = (
-        "import sys; from pathlib import Path; from learned_router.training.journal import Journal\n"
+        "import sys; from pathlib import Path; from learned_router.training.collecting.journal import Journal\n"
         "with Journal(Path(sys.argv[1])): print('held', flush=True); input()\n"
     )
     journal = str(journal_of(tmp_path / "pairs.jsonl"))

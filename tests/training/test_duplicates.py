@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from learned_router.request import Message
-from learned_router.training.duplicates import TEMPLATE, Duplicates, Fingerprints
 from learned_router.training.label import label
+from learned_router.training.labelling.duplicates import TEMPLATE, Duplicates, Fingerprints
 from learned_router.training.records import Output, Record, Skipped, read_records
 from learned_router.training.split import Keys
 

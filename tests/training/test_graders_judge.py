@@ -13,12 +13,12 @@ import pytest
 
 from learned_router.errors import InputError
 from learned_router.request import Message
+from learned_router.training.collecting.journal import Journal
 from learned_router.training.graders import Grade, GradeOptions, grade_record
 from learned_router.training.graders.grade import CERTAINTY
 from learned_router.training.graders.judge import Judge, Price, Verdict, read_verdict
 from learned_router.training.graders.judge_client import JudgeClient, parse_judge
 from learned_router.training.grading import describe, open_options, parse_price
-from learned_router.training.journal import Journal
 from learned_router.training.records import Output, Record, ToolCall
 
 LONG = "a long answer of many words, of which no other one holds the same in this order, number"

@@ -25,8 +25,8 @@ from learned_router.training.importers import IMPORTERS, logs
 from learned_router.training.importers.importer import Feedback, Unusable
 from learned_router.training.importers.logs import read_logs, read_pairs
 from learned_router.training.label import label_files
+from learned_router.training.labelling.steps import infer_step
 from learned_router.training.records import Output, Record, Skipped, ToolCall, read_labels, read_records
-from learned_router.training.steps import infer_step
 
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 SYSTEM = "You answer guests of a small hotel by the sea. Be brief."

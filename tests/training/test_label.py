@@ -13,9 +13,9 @@ from rich.console import Console
 from learned_router.errors import InputError
 from learned_router.request import Message
 from learned_router.training.label import label, label_files
-from learned_router.training.label_report import render_label_run, summarize
+from learned_router.training.labelling.label_report import render_label_run, summarize
+from learned_router.training.labelling.tally import FourCells, four_cells
 from learned_router.training.records import Label, Output, Record, Skipped, ToolCall, label_request, read_labels
-from learned_router.training.tally import FourCells, four_cells
 
 TIERS = {"small": "tiny", "frontier": "big"}
 

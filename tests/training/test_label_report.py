@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from learned_router.cli import app
 from learned_router.request import Message
 from learned_router.training.label import label, label_files
-from learned_router.training.label_report import describe_cost, render_label_run, summarize
-from learned_router.training.label_run import LabelRun
+from learned_router.training.labelling.label_report import describe_cost, render_label_run, summarize
+from learned_router.training.labelling.label_run import LabelRun
+from learned_router.training.labelling.tally import TierCost, shorten
 from learned_router.training.records import Output, Record, Skipped, read_labels, write_jsonl
-from learned_router.training.tally import TierCost, shorten
 
 TIERS = {"small": "tiny", "frontier": "big"}
 LONG = "a reply that is longer than any label could be, and that says nothing in particular"

@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from learned_router.errors import MissingExtraError
 from learned_router.request import Message
 from learned_router.training.label import label, label_files
+from learned_router.training.labelling.secret_patterns import is_card_number
 from learned_router.training.records import Output, Record, ToolCall
-from learned_router.training.secret_patterns import is_card_number
 
 pytest.importorskip("detect_secrets", reason="detect-secrets, of the train extra, is not installed")
 
-from learned_router.training.redact import Redactor
+from learned_router.training.labelling.redact import Redactor
 
 REDACTOR = Redactor()
 LETTERS = "Zq3vN8sK1xR7mB5tY2wP9dL4hJ6gF0cAuEiO"

@@ -13,8 +13,8 @@ from learned_router.cli import app
 from learned_router.errors import InputError
 from learned_router.request import Message
 from learned_router.training.label import label
+from learned_router.training.labelling.review import read_reviews, write_reviews
 from learned_router.training.records import Output, Record, Skipped, read_labels, write_jsonl
-from learned_router.training.review import read_reviews, write_reviews
 
 TIERS = {"small": "tiny", "frontier": "big"}
 NAMES = ("small", "frontier")

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from learned_router.request import STEPS, Message
-from learned_router.training.ask_tiers import Options
 from learned_router.training.collect import collect_files
-from learned_router.training.endpoints import CollectTier, Endpoint
+from learned_router.training.collecting.ask_tiers import Options
+from learned_router.training.collecting.endpoints import CollectTier, Endpoint
 from learned_router.training.graders.reference import grade_by_reference
 from learned_router.training.records import Output, Record, Skipped, read_records, write_jsonl
 from learned_router.training.sample.__main__ import OWN_MODEL, REFERENCE_MODEL, REQUESTS, SEED, with_reference

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from learned_router.request import STEPS, Message
+from learned_router.training.labelling.steps import infer_step, sessions_of
 from learned_router.training.records import Output, Record
-from learned_router.training.steps import infer_step, sessions_of
 
 TOOL = {"type": "function", "function": {"name": "look_up"}}
 CALL = Message("assistant", None, tool_calls=[{"function": {"name": "look_up", "arguments": "{}"}}])

@@ -19,9 +19,9 @@ import msgspec
 
 from learned_router.errors import InputError
 from learned_router.request import Message
+from learned_router.training.collecting.journal import Journal, Key
 from learned_router.training.graders.grade import Grade, give
 from learned_router.training.graders.json_fields import find_json
-from learned_router.training.journal import Journal, Key
 from learned_router.training.records import Output, Record
 
 REQUEST_CHARS: Final = 12_000

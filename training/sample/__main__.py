@@ -13,10 +13,10 @@ from rich.console import Console
 
 from learned_router.errors import LearnedRouterError
 from learned_router.pricing import Price
-from learned_router.training.ask_tiers import Options
 from learned_router.training.collect import collect_files
-from learned_router.training.collect_report import LiveProgress, describe_left
-from learned_router.training.endpoints import CollectTier, Endpoint
+from learned_router.training.collecting.ask_tiers import Options
+from learned_router.training.collecting.collect_report import LiveProgress, describe_left
+from learned_router.training.collecting.endpoints import CollectTier, Endpoint
 from learned_router.training.records import Output, Record, Skipped, ToolCall, read_records, write_jsonl
 from learned_router.training.sample.card import write_card
 from learned_router.training.sample.check import find_problems

@@ -1,4 +1,4 @@
-"""``python -m learned_router.training.price_snapshot``: take the runtime's dated prices anew from ``genai-prices``.
+"""``python -m learned_router.training.collecting.price_snapshot``: take the dated prices anew from ``genai-prices``.
 
 Knows which models are widely used; what a price is, is the runtime's.
 """

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
+from learned_router.training.labelling.tally import Doubtful, FourCells, TierCost
 from learned_router.training.records import Label, Skipped
-from learned_router.training.tally import Doubtful, FourCells, TierCost
 
 ENOUGH_LABELS: Final = 50
 UNEVEN_SHARE: Final = 0.1  # a side this far from its share is worth a warning: groups are few or large

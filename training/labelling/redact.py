@@ -13,8 +13,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from learned_router.training.records import Label, Record
-from learned_router.training.secret_patterns import (
+from learned_router.training.labelling.secret_patterns import (
     NAMED_SECRET,
     PLACEHOLDER,
     Rule,
@@ -22,6 +21,7 @@ from learned_router.training.secret_patterns import (
     has_letter_and_digit,
     is_card_number,
 )
+from learned_router.training.records import Label, Record
 
 T = TypeVar("T", Label, Record)
 

@@ -14,10 +14,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from learned_router.training.budget import Budget
-from learned_router.training.channels import Channel, NoReplyError, Reply, scrub
-from learned_router.training.completion import read_output
-from learned_router.training.pace import Pace, asked_wait_s
+from learned_router.training.collecting.budget import Budget
+from learned_router.training.collecting.channels import Channel, NoReplyError, Reply, scrub
+from learned_router.training.collecting.completion import read_output
+from learned_router.training.collecting.pace import Pace, asked_wait_s
 from learned_router.training.records import Output
 
 RETRIED_STATUSES: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})

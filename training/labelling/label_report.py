@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from learned_router.training.label_run import LabelRun, describe_skipped
-from learned_router.training.tally import UNCERTAIN, FourCells, TierCost, shorten
+from learned_router.training.labelling.label_run import LabelRun, describe_skipped
+from learned_router.training.labelling.tally import UNCERTAIN, FourCells, TierCost, shorten
 
 DOUBTFUL_CHARS: Final = 74
 FIRST_SHOWN: Final = 3

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from learned_router.errors import InputError
-from learned_router.training.budget import TOKENS_OF_ANSWER, answer_tokens, body_tokens, counted_input_tokens
-from learned_router.training.completion import BodyBuilder, fingerprint
-from learned_router.training.endpoints import CollectTier
+from learned_router.training.collecting.budget import TOKENS_OF_ANSWER, answer_tokens, body_tokens, counted_input_tokens
+from learned_router.training.collecting.completion import BodyBuilder, fingerprint
+from learned_router.training.collecting.endpoints import CollectTier
+from learned_router.training.collecting.journal import Journal, Key
+from learned_router.training.collecting.stratify import draw
 from learned_router.training.importers.logs import read_pairs
-from learned_router.training.journal import Journal, Key
+from learned_router.training.labelling.steps import infer_step
 from learned_router.training.records import Record, Skipped
-from learned_router.training.steps import infer_step
-from learned_router.training.stratify import draw
 
 
 class TierPlan(msgspec.Struct):

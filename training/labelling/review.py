@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from learned_router.errors import InputError
-from learned_router.training.tally import RIGHT, Doubtful
+from learned_router.training.labelling.tally import RIGHT, Doubtful
 
 VERDICT: Final = "verdict"
 ALL: Final = frozenset({"both", "all"})

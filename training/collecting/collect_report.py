@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from learned_router.training.ask_tiers import Progress
-from learned_router.training.budget import ASCII_CHARACTERS_PER_TOKEN, TOKENS_OF_IMAGE
 from learned_router.training.collect import CollectRun
-from learned_router.training.collect_plan import Plan
-from learned_router.training.endpoints import CollectTier
+from learned_router.training.collecting.ask_tiers import Progress
+from learned_router.training.collecting.budget import ASCII_CHARACTERS_PER_TOKEN, TOKENS_OF_IMAGE
+from learned_router.training.collecting.collect_plan import Plan
+from learned_router.training.collecting.endpoints import CollectTier
 
 TOKEN_RULE = (
     f"tokens as the log counts them; else {ASCII_CHARACTERS_PER_TOKEN} ASCII characters of the request's JSON a token, "

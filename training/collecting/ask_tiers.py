@@ -16,13 +16,13 @@ import msgspec
 
 from learned_router.errors import InputError
 from learned_router.pricing import Price
-from learned_router.training.ask import Answer, Asker, Patience
-from learned_router.training.budget import Budget, body_tokens, output_tokens
-from learned_router.training.channels import Channel, open_channel
-from learned_router.training.collect_plan import Plan, Question
-from learned_router.training.endpoints import CollectTier
-from learned_router.training.journal import Journal
-from learned_router.training.pace import Pace
+from learned_router.training.collecting.ask import Answer, Asker, Patience
+from learned_router.training.collecting.budget import Budget, body_tokens, output_tokens
+from learned_router.training.collecting.channels import Channel, open_channel
+from learned_router.training.collecting.collect_plan import Plan, Question
+from learned_router.training.collecting.endpoints import CollectTier
+from learned_router.training.collecting.journal import Journal
+from learned_router.training.collecting.pace import Pace
 from learned_router.training.records import Output, Skipped
 
 CLOSING: Final = frozenset({"quota_spent"})  # no further request can succeed

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import httpx
 
 from learned_router.errors import MissingExtraError
-from learned_router.training.endpoints import Endpoint, api_key
+from learned_router.training.collecting.endpoints import Endpoint, api_key
 
 LONGEST_ANSWER_BYTES: Final = 64 * 2**20
 # variables whose value must not come back in an error: litellm reads a key of its own name for each provider
