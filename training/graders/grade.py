@@ -28,7 +28,7 @@ CERTAINTY: Final = {
     "reference:code": 0.95,
     "reference:schema": 0.9,
     "reference:similarity": 0.1,
-    "reference:embedding": 0.4,
+    "reference:embedding": 0.45,
     "feedback": 0.6,
     "judge:pairwise": 0.7,
     "judge:torn": 0.4,

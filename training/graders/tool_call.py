@@ -67,8 +67,8 @@ def executed_calls_met(calls: Sequence[ToolCall], sources: Sequence[str], kinds:
 def same_calls(calls: Sequence[ToolCall], others: Sequence[ToolCall], record: Record) -> bool:
     """Whether two outputs call the same tools with the same arguments, in any order.
 
-    Running text may differ, a place may be named with its region or without, and an argument that only one of them
-    writes out may be empty or the default, as the schema or its description has it.
+    Running text may differ, and an argument that only one of them writes out may be empty or the default, as the schema
+    or its description has it.
     """
     return _pair_off(calls, [_agrees_with(other, record) for other in others])
 
@@ -240,15 +240,7 @@ def _agree(found: Any, wanted: Any) -> bool:
     if isinstance(found, str) and isinstance(wanted, str):
         if standard_string(found) == standard_string(wanted) or same_function(found, wanted):
             return True
-        if _is_place_of(found, wanted) or _is_place_of(wanted, found):
-            return True
         running = min(len(_PROSE_WORD.findall(text)) for text in (found, wanted)) >= FREE_TEXT_WORDS
         figures = [sorted(_FIGURES.findall(text)) for text in (found, wanted)]
         return running and figures[0] == figures[1] and similarity(found, wanted) >= FREE_TEXT_SIMILARITY
     return same_value(found, wanted)
-
-
-def _is_place_of(short: str, full: str) -> bool:
-    """``New York`` beside ``New York, NY``: a name that the other one only adds its region to."""
-    head, comma, _ = full.partition(", ")
-    return bool(comma) and not any(c.isdigit() for c in full) and standard_string(head) == standard_string(short)
