@@ -39,7 +39,7 @@ sample: $(VENV)/.dev ## make the embedded sample again, from a real small model
 # Labels of the shipped artifact: our own sample, and the public logs whose licences allow it
 SHIPPED := runs/shipped
 LABEL := $(BIN)/learned-router label
-SHIPPED_NOTE := "A first try-out router, for 8B-class small models beside a frontier model: it was trained on public logs of several pairs (listed below) and, for agent steps, on our own sample, whose small tier is a far smaller model (SmolLM2-135M). It makes no promise for your models: **train on your own pair**."
+SHIPPED_NOTE := "A first try-out router, for 8B-class small models beside a frontier model: it was trained on public logs of several pairs (listed below) and, for agent steps, on our own sample, whose small tier is a far smaller model (SmolLM2-135M). It makes no promise for your models: **train on your own pair**. Each source brings at most 2,200 labels, and those of our own sample count four times: in training, in the thresholds and in the figures below."
 SHIPPED_LABELS := sample mmlu_pro zeroeval routellm_mmlu routellm_gsm8k routellm_mtbench arena_bench tau2_airline
 
 shipped: $(VENV)/.train ## train exported/small-frontier again, from the corpora
