@@ -39,22 +39,21 @@ def meets_format(text: str, response_format: Format | None) -> bool | None:
     schema = schema_of(response_format)
     if schema is None:
         return found is not None
-    validator = _validator(json.dumps(schema, sort_keys=True))
-    if validator is None:
-        return None
-    if found is None:
-        return False
+    written = json.dumps(schema, sort_keys=True)
+    validator = _validator(written)
     try:
-        return bool(validator.is_valid(found))
+        if found is not None and validator.is_valid(found):
+            return True
     except Exception:
         # the library raises what its parts raise: a reference to nowhere, a pattern that is none, a schema in circles
         return None
+    # last, since it takes longer than all before: a schema that is none refuses nothing
+    return False if _is_schema(written) else None
 
 
 @lru_cache(maxsize=256)  # a log asks for few schemas, each many times
 def _validator(schema: str) -> Any:
     try:
-        from jsonschema.exceptions import SchemaError
         from jsonschema.validators import Draft202012Validator, validator_for
         from referencing import Registry
     except ModuleNotFoundError as error:
@@ -63,10 +62,17 @@ def _validator(schema: str) -> Any:
         ) from None
     parsed = json.loads(schema)
     kind = validator_for(parsed, default=Draft202012Validator)
+    return kind(parsed, registry=Registry())  # an empty registry: a schema of a log must not fetch anything
+
+
+@lru_cache(maxsize=256)
+def _is_schema(schema: str) -> bool:
+    from jsonschema.exceptions import SchemaError
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            kind.check_schema(parsed)
+            _validator(schema).check_schema(json.loads(schema))
     except (SchemaError, RecursionError):
-        return None
-    return kind(parsed, registry=Registry())  # an empty registry: a schema of a log must not fetch anything
+        return False
+    return True
