@@ -94,10 +94,17 @@ def test_the_wheel_holds_the_code_the_recipes_the_sample_and_the_shipped_artifac
         f"learned_router/{inside}"
         for inside in ("py.typed", "training/py.typed", "data/README.md", "data/sample.jsonl.gz")
     }
-    wanted |= {path.relative_to(tree).as_posix() for path in (tree / "learned_router").glob("*.py")}
+    for pattern in ("*.py", "*.json"):
+        wanted |= {path.relative_to(tree).as_posix() for path in (tree / "learned_router").glob(pattern)}
     wanted |= {
         "learned_router/" + path.relative_to(tree).as_posix()
-        for pattern in ("training/**/*.py", "training/recipes/*.toml", "exported/*.md", "exported/small-frontier/*")
+        for pattern in (
+            "training/**/*.py",
+            "training/**/*.json",
+            "training/recipes/*.toml",
+            "exported/*.md",
+            "exported/small-frontier/*",
+        )
         for path in tree.glob(pattern)
     }
     names = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith("/")}
