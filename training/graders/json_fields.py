@@ -13,13 +13,14 @@ MAX_DEPTH: Final = 32
 MAX_STARTS: Final = 8  # braces tried before an output counts as holding no JSON
 MAX_JSON_CHARS: Final = 200_000
 
+_DECODER: Final = json.JSONDecoder(strict=False)
+
 Fields = dict[tuple[str | int, ...], Any]
 
 
 def find_json(text: str) -> Any:
     """The JSON in ``text``, alone, fenced or amid words: its first object, else its first list, else None."""
     text = text if len(text) <= MAX_JSON_CHARS else text[-MAX_JSON_CHARS:]
-    decoder = json.JSONDecoder(strict=False)
     position = max(text.rfind("```json"), 0)
     first_list = None
     for _ in range(MAX_STARTS):
@@ -27,7 +28,7 @@ def find_json(text: str) -> Any:
         if not starts:
             break
         try:
-            value, position = decoder.raw_decode(text, min(starts))
+            value, position = _DECODER.raw_decode(text, min(starts))
         except (ValueError, RecursionError):
             position = min(starts) + 1
             continue

@@ -39,7 +39,7 @@ def meets_format(text: str, response_format: Format | None) -> bool | None:
     schema = schema_of(response_format)
     if schema is None:
         return found is not None
-    written = json.dumps(schema, sort_keys=True)
+    written = json.dumps(schema)
     validator = _validator(written)
     try:
         if found is not None and validator.is_valid(found):
