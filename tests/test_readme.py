@@ -71,6 +71,7 @@ def results(tmp_path: Path) -> Path:
         "repeats": 7,
         "decisions": [{"tokens": 12, "router": times, "peer": times, "peer_over_ours": 1.0}],
         "transcript": {"tokens": 100_000, "tools": 60, "router": times},
+        "two_threads": times,
         "import_ms": 150.0,
         "memory": {"load_ms": 100.0, "loaded_bytes": 1e8, "after_decisions_bytes": 1.1e8, "decisions": 1000},
         "labelling": None,

@@ -38,6 +38,7 @@ CORPUS_TIERS = {"small": "xLAM-1b-fc-r", "frontier": "claude-3-5-sonnet-20240620
 PROMPT_TOKENS = (12, 60, 150, 500)
 TRANSCRIPT_TOKENS, TRANSCRIPT_TOOLS = 100_000, 60
 MEMORY_DECISIONS = 1000
+TWO_THREADS_TOKENS = 60
 PROMPTS_KEPT = 20  # distinct prompts a length, taken in turn
 
 IMPORT_CODE = "import time; t = time.perf_counter(); import learned_router; print(time.perf_counter() - t)"
@@ -105,6 +106,13 @@ def measure_transcript(router: Router, maker: RequestMaker, repeats: int) -> dic
     return {"tokens": tokens, "tools": TRANSCRIPT_TOOLS, "router": percentiles(times)}
 
 
+def measure_two_threads(path: Path, maker: RequestMaker, repeats: int) -> dict[str, float]:
+    """One decision of ``TWO_THREADS_TOKENS`` tokens by a router that was loaded with two threads."""
+    router, prompts = Router.load(path, threads=2), [maker.prompt(TWO_THREADS_TOKENS) for _ in range(PROMPTS_KEPT)]
+    (times,) = time_in_turn([one_by_one(router.route, prompts)], repeats)
+    return percentiles(times)
+
+
 def measure_import(repeats: int) -> float:
     """Median milliseconds of ``import learned_router`` in fresh processes, the first left out."""
     command = [sys.executable, "-c", IMPORT_CODE]
@@ -153,6 +161,7 @@ def measure(router_path: Path, *, repeats: int = 200, decisions: int = MEMORY_DE
         "repeats": repeats,
         "decisions": measure_decisions(router, maker, repeats),
         "transcript": measure_transcript(router, maker, max(5, repeats // 4)),
+        "two_threads": measure_two_threads(router_path, maker, repeats),
         "import_ms": measure_import(5),
         "memory": measure_memory(router_path, [maker.prompt(60) for _ in range(PROMPTS_KEPT)], decisions, loads=5),
         "labelling": measure_labelling(),
@@ -202,6 +211,7 @@ def size_table(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         ["Router.load", f"{memory['load_ms']:.0f} ms"],
         ["resident memory after load", megabytes(memory["loaded_bytes"])],
         [f"resident memory after {memory['decisions']:,} decisions", megabytes(memory["after_decisions_bytes"])],
+        [f"one decision of {TWO_THREADS_TOKENS} tokens, two threads", f"{results['two_threads']['p50_ms']:.1f} ms"],
         ["labelling, one core" + (f", {labelling['records']}" if labelling else ""), rate],
         ["model.onnx", megabytes(results["model_bytes"])],
         ["wheel", "not built" if wheel is None else megabytes(wheel)],
