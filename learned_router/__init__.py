@@ -1,4 +1,4 @@
-"""Learned Router: decide, in about a millisecond, which calls a small model answers as well as a frontier model.
+"""Learned Router: decide, in milliseconds, which calls a small model answers as well as a frontier model.
 
 >>> from learned_router import route
 >>> route("list my recent commits").tier
