@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import warnings
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 from learned_router.errors import MissingExtraError
 from learned_router.training.graders.json_fields import find_json
-
-MAX_DEPTH: Final = 64
 
 Format = dict[str, Any]
 

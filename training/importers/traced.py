@@ -6,14 +6,13 @@ Knows records; knows no format and no file.
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
 
 from learned_router.request import STEPS, Message
+from learned_router.training.importers.fields import number
 from learned_router.training.importers.importer import Feedback, Unusable
 from learned_router.training.records import Output, Record, ToolCall
 
@@ -163,17 +162,6 @@ def text_or_none(value: Any) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
         return str(value)
     return None
-
-
-def number(value: Any) -> float | None:
-    """A finite number of at least 0, also one written as text; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        return None
-    try:
-        found = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return found if math.isfinite(found) and found >= 0 else None
 
 
 def count(value: Any) -> int | None:
