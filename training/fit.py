@@ -22,10 +22,10 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from learned_router.encoder import Packer
 from learned_router.request import STEPS
-from learned_router.training.model import UNKNOWN_STEP, RouterNet, freeze, load_encoder, parameter_groups
+from learned_router.training.model import UNKNOWN_STEP, RouterNet, build_net, freeze, parameter_groups
 from learned_router.training.recipe import FitKnobs, Recipe
 from learned_router.training.records import Label, label_request
-from learned_router.view import FEATURES, make_view
+from learned_router.view import make_view
 
 # Of the heads' own training: more rows cost time to embed and teach a few thousand weights nothing new
 HEAD_ROWS = 6_000
@@ -47,12 +47,23 @@ class LabelRows(Dataset[dict[str, Any]]):
     """Labels as token ids, features and targets.
 
     hide: whether rows are, at random, shown as callers send them who leave something out: without the step, or as a
-    bare prompt. The network must do without what ``route(prompt)`` does not get.
+    bare prompt. The network must do without what ``route(prompt)`` does not get. tiers: those of the first label, if
+    not given; the quality of a tier that a label does not know is NaN.
     """
 
-    def __init__(self, labels: Sequence[Label], packer: Packer, recipe: Recipe, *, hide: bool = False) -> None:
-        tiers = list(labels[0].quality)
-        self.quality = np.array([[label.quality[tier] for tier in tiers] for label in labels], dtype=np.float32)
+    def __init__(
+        self,
+        labels: Sequence[Label],
+        packer: Packer,
+        recipe: Recipe,
+        *,
+        hide: bool = False,
+        tiers: Sequence[str] | None = None,
+    ) -> None:
+        tiers = tiers or list(labels[0].quality)
+        self.quality = np.array(
+            [[label.quality.get(tier, np.nan) for tier in tiers] for label in labels], dtype=np.float32
+        )
         self.weight = np.array([label.weight for label in labels], dtype=np.float32)
         self.step = np.array([STEPS.index(label.step) if label.step else UNKNOWN_STEP for label in labels])
 
@@ -159,25 +170,19 @@ def fit(
     checkpoints: Path,
     *,
     seed: int = 0,
+    tiers: Sequence[str] | None = None,
     console: Console | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> RouterNet:
     """Train on the labels of the train split; with the same arguments an interrupted run goes on where it stopped.
 
     labels: those of the train split only. checkpoints: folder of this run's state, removed by ``forget_checkpoints``.
-    console: where the progress bar goes, None for none. The targets are soft qualities per tier, weighted by
-    ``label.weight``.
+    tiers: one head each, see ``LabelRows``. console: where the progress bar goes, None for none. The targets are soft
+    qualities per tier, weighted by ``label.weight``.
     """
     set_seed(seed)
-    rows = LabelRows(labels, packer, recipe, hide=True)
-    model = RouterNet(
-        load_encoder(recipe.encoder),
-        n_tiers=rows.quality.shape[1],
-        n_steps=len(STEPS),
-        n_features=len(FEATURES),
-        knobs=recipe.fit,
-    )
-    model.set_feature_scale(rows.features)
+    rows = LabelRows(labels, packer, recipe, hide=True, tiers=tiers)
+    model = build_net(recipe, rows.features, rows.quality.shape[1])
     freeze(model, recipe.encoder)
     checkpoint = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     if checkpoint is None:
@@ -239,7 +244,8 @@ def warm_up_heads(model: RouterNet, rows: LabelRows, packer: Packer, seed: int) 
     data = {name: torch.cat(parts).clone() for name, parts in columns.items()}
     data["embedding"] = data["embedding"].float()
     model.train()
-    weights = [weight for part in model.head_parts() for weight in part.parameters()]
+    parts = (model.quality, model.step) if model.trunk_is_trained else model.head_parts()
+    weights = [weight for part in parts for weight in part.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=HEAD_ALONE_RATE, weight_decay=knobs.head_weight_decay)
     random = torch.Generator().manual_seed(seed)
     for _ in range(max(LEAST_HEAD_STEPS, knobs.head_epochs * len(some_rows) // HEAD_BATCH_ROWS)):

