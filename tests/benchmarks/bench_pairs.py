@@ -1,0 +1,73 @@
+"""The benchmark's pairs of models on the corpora, and their gold labels with one split by question across all files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from learned_router.training.pretrain import read_outcomes
+from learned_router.training.records import Label, Skipped
+
+CORPORA = Path(__file__).resolve().parents[3] / "shared" / "corpora"
+LOGS = (
+    "bfcl",
+    "bfcl_live",
+    "mmlu_pro",
+    "zeroeval",
+    "routellm_mmlu",
+    "routellm_gsm8k",
+    "routellm_mtbench",
+    "arena_bench",
+)
+# what may not be learned from by anything that ships: no licence is stated for its outputs
+NOT_SHIPPED = ("bfcl_live", "bfcl_multi_turn")
+
+
+class Pair(NamedTuple):
+    """A small and a frontier model on one log. reach: the APGR that was aimed at. middle: a tier between, for three."""
+
+    name: str
+    log: str
+    small: str
+    frontier: str
+    reach: float
+    middle: str = ""
+
+
+PAIRS = (
+    Pair("routellm_mmlu", "routellm_mmlu", "Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview", 0.77),
+    Pair("routellm_gsm8k", "routellm_gsm8k", "Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview", 0.71),
+    Pair(
+        "mmlu_pro", "mmlu_pro", "Meta-Llama-3.1-8B-Instruct", "gpt-4o-2024-05-13", 0.65, "Meta-Llama-3.1-70B-Instruct"
+    ),
+    Pair(
+        "zeroeval",
+        "zeroeval",
+        "Meta-Llama-3.1-8B-Instruct",
+        "claude-3-5-sonnet-20241022",
+        0.71,
+        "Meta-Llama-3.1-70B-Instruct",
+    ),
+    Pair("bfcl xLAM-1b", "bfcl", "xLAM-1b-fc-r", "claude-3-5-sonnet-20240620", 0.71, "gpt-4o-mini-2024-07-18-FC"),
+    Pair("bfcl Llama-3-8B", "bfcl", "Meta-Llama-3-8B-Instruct", "claude-3-5-sonnet-20240620", 0.60),
+    Pair("bfcl_live", "bfcl_live", "AIREV-Agent-0.8B", "gpt-oss-120b", 0.71),
+)
+
+
+def read_corpora(logs: Sequence[str] = LOGS) -> list[Label]:
+    """All requests with every model's gold score, split by question across the files."""
+    return read_outcomes([CORPORA / f"{log}.jsonl.gz" for log in logs], Skipped())
+
+
+def labels_of(pair: Pair, outcomes: Sequence[Label]) -> list[Label]:
+    """The pair's labels, tiers ``small`` and ``frontier``."""
+    found = []
+    for label in outcomes:
+        small, top = (label.quality.get(f"{model} @ {pair.log}") for model in (pair.small, pair.frontier))
+        if small is not None and top is not None:
+            models = {"small": pair.small, "frontier": pair.frontier}
+            found.append(msgspec.structs.replace(label, quality={"small": small, "frontier": top}, models=models))
+    return found

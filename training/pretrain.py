@@ -1,0 +1,161 @@
+"""``python -m learned_router.training.pretrain LOGS… --out DIR``: teach an encoder what makes requests hard for models.
+
+Every model of every log is a head of its own on one trunk, so a request that five models answered teaches five things.
+What the trunk has learned is where ``learned-router train`` begins. Needs logs that hold each output's ``score``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from rich.console import Console
+
+from learned_router.encoder import Packer
+from learned_router.errors import InputError, LearnedRouterError
+from learned_router.training.fit import fit, forget_checkpoints, predict
+from learned_router.training.importers.logs import read_pairs
+from learned_router.training.metrics import apgr, trace_curve
+from learned_router.training.model import RouterNet, find_encoder, load_encoder
+from learned_router.training.pretrained import Pretrained, save_pretrained
+from learned_router.training.recipe import Recipe, load_recipe
+from learned_router.training.records import Label, Record, Skipped
+from learned_router.training.split import split
+from learned_router.view import FEATURES
+
+# A pair of models is shown in the report when a corpus's fold holds this many requests that both answered
+REPORT_ROWS = 100
+# The largest log counts no more than this many times what its size against the smallest would give it less than
+BALANCE = 0.5
+
+
+def read_outcomes(paths: Iterable[Path], skipped: Skipped) -> list[Label]:
+    """Every request with the score of each model, as a label whose tiers are the models, split by question.
+
+    The same model in two logs is two tiers, for it was asked for other things. Raises InputError as ``read_pairs``.
+    """
+    labels = []
+    for record in read_pairs(paths, skipped):
+        quality = {
+            tier_name(record, model): float(output.score)
+            for model, output in record.outputs.items()
+            if output.score is not None
+        }
+        if not quality:
+            skipped.add("no_scores", f"record {record.id}: no output has a score")
+            continue
+        labels.append(
+            Label(
+                id=record.id,
+                messages=record.messages,
+                quality=quality,
+                models={},
+                grader="gold",
+                tools=record.tools,
+                response_format=record.response_format,
+                step=record.step,
+                session=record.session,
+                category=record.category,
+                source=record.source,
+                licence=record.licence,
+            )
+        )
+    return split(labels)
+
+
+def tier_name(record: Record, model: str) -> str:
+    return f"{model} @ {record.source or 'unnamed'}"
+
+
+def balance(labels: Sequence[Label]) -> list[Label]:
+    """The labels with weights by which a small log is not drowned: (largest log / this log) ** BALANCE."""
+    sizes = Counter(label.source for label in labels)
+    most = max(sizes.values())
+    return [
+        msgspec.structs.replace(label, weight=label.weight * (most / sizes[label.source]) ** BALANCE)
+        for label in labels
+    ]
+
+
+def pretrain(labels: Sequence[Label], recipe: Recipe, work: Path, *, seed: int, console: Console) -> RouterNet:
+    """Train on the labels given, all models' heads together; resumes from ``work``."""
+    tiers = sorted({tier for label in labels for tier in label.quality})
+    packer = Packer.load(Path(find_encoder(recipe.encoder.name)) / "tokenizer.json", recipe.view)
+    console.print(f"pretraining on {len(labels):,} requests, {len(tiers)} heads")
+    return fit(balance(labels), packer, recipe, work, seed=seed, tiers=tiers, console=console)
+
+
+def report(net: RouterNet, tiers: Sequence[str], fold: Sequence[Label], recipe: Recipe) -> dict[str, dict[str, float]]:
+    """On labels that were not trained on, by source: mean APGR over the ordered pairs of its models that have a gap."""
+    packer = Packer.load(Path(find_encoder(recipe.encoder.name)) / "tokenizer.json", recipe.view)
+    logits, _, _ = predict(net, fold, packer, recipe)
+    predicted = 1 / (1 + np.exp(-logits))
+    truth = np.array([[label.quality.get(tier, np.nan) for tier in tiers] for label in fold])
+    found = {}
+    for source in sorted({label.source or "unnamed" for label in fold}):
+        mine = [i for i, tier in enumerate(tiers) if tier.endswith(f"@ {source}")]
+        values = []
+        for low in mine:
+            for high in mine:
+                both = ~np.isnan(truth[:, low]) & ~np.isnan(truth[:, high])
+                gap = (truth[both, high] - truth[both, low]).mean() if both.sum() >= REPORT_ROWS else 0.0
+                if gap > 0.02:
+                    score = predicted[both, high] - predicted[both, low]
+                    values.append(float(apgr(trace_curve(score, truth[both, low], truth[both, high]))))
+        if values:
+            found[source] = {"pairs": len(values), "apgr": float(np.mean(values))}
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m learned_router.training.pretrain", description=__doc__)
+    parser.add_argument("logs", nargs="+", type=Path, help="paired logs whose outputs have scores")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the encoder")
+    parser.add_argument("--recipe", default="pretrain", help="name or TOML file")
+    parser.add_argument("--leave-out", action="append", default=[], help="a source to learn nothing from")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    console = Console()
+    try:
+        recipe = load_recipe(arguments.recipe)
+        skipped = Skipped()
+        labels = read_outcomes(arguments.logs, skipped)
+        taught = [label for label in labels if label.split == "train" and label.source not in set(arguments.leave_out)]
+        if not taught:
+            raise InputError("no request with scores is left to learn from; give logs that hold each output's 'score'")
+        work = arguments.out.with_name(f".{arguments.out.name}.training")
+        net = pretrain(taught, recipe, work, seed=arguments.seed, console=console)
+        sources = Counter(label.source or "unnamed" for label in taught)
+        tiers = sorted({tier for label in taught for tier in label.quality})
+        about = Pretrained(
+            encoder=recipe.encoder.name,
+            layers=recipe.encoder.layers,
+            hidden=recipe.fit.hidden,
+            features=FEATURES,
+            max_tokens=recipe.view.max_tokens,
+            requests=dict(sources.most_common()),
+            licences={label.source or "unnamed": label.licence for label in taught if label.licence},
+            models=len(tiers),
+            recipe_sha256=recipe.sha256,
+            seed=arguments.seed,
+            created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        )
+        save_pretrained(net, load_encoder(recipe.encoder), arguments.out, about)
+        forget_checkpoints(work)
+        fold = [label for label in labels if label.split == "calibration" and label.source in sources]
+        for source, row in report(net, tiers, fold, recipe).items():
+            console.print(f"{source}: APGR {row['apgr']:.3f}, mean of {row['pairs']:.0f} pairs, on unseen requests")
+    except LearnedRouterError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

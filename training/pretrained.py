@@ -1,0 +1,87 @@
+"""A routing-pretrained encoder on disk: what it learned over an encoder of BERT's kind, and what it learned it from.
+
+Holds the weights that differ from the encoder it began with, in float16, and the trunk beside it (features and hidden
+layer). Knows files and tensors; knows nothing of labels or of how it was trained.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from learned_router.errors import InputError
+
+ABOUT = "pretrained.json"
+WEIGHTS = "pretrained.safetensors"
+# of the network's parts, those that do not belong to one pair of models
+TRUNK = ("encoder.", "features.", "hidden.", "feature_mean", "feature_scale")
+
+
+class Pretrained(msgspec.Struct, frozen=True, kw_only=True):
+    """encoder: name of the encoder it began with; layers: how many of its layers it keeps, 0 for all.
+
+    hidden: width of the hidden layer. features: names, in order. max_tokens: of the views it learned from.
+    requests: by source; licences: by source.
+    """
+
+    encoder: str
+    layers: int
+    hidden: int
+    features: tuple[str, ...]
+    max_tokens: int
+    requests: dict[str, int]
+    licences: dict[str, str]
+    models: int
+    recipe_sha256: str
+    seed: int
+    created: str
+
+
+def is_pretrained(folder: Path | str) -> bool:
+    """Whether a routing-pretrained encoder lies there."""
+    return (Path(folder) / ABOUT).is_file()
+
+
+def read_about(folder: Path) -> Pretrained:
+    """Raises InputError when the file is not what ``save_pretrained`` writes."""
+    path = folder / ABOUT
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Pretrained)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise InputError(f"{path}: no description of a pretrained encoder ({error}); pretrain it again") from None
+
+
+def save_pretrained(net: nn.Module, began: nn.Module, folder: Path, about: Pretrained) -> None:
+    """Write the trunk of ``net``; began: the encoder it began with, whose unchanged weights are left out."""
+    before = began.state_dict()
+    kept = {
+        name: tensor.half().contiguous()
+        for name, tensor in net.state_dict().items()
+        if name.startswith(TRUNK)
+        and not (name.startswith("encoder.") and torch.equal(tensor, before[name.removeprefix("encoder.")]))
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(kept, folder / WEIGHTS)
+    (folder / ABOUT).write_bytes(msgspec.json.format(msgspec.json.encode(about)) + b"\n")
+
+
+def restore(net: nn.Module, folder: Path) -> None:
+    """Put what was learned into ``net``, whose encoder is the one it began with.
+
+    Raises InputError when the weights are not there or do not fit.
+    """
+    path = folder / WEIGHTS
+    try:
+        weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+        strange = net.load_state_dict(weights, strict=False).unexpected_keys
+        # layers above those that the network keeps are left out on purpose
+        strange = [name for name in strange if not name.startswith("encoder.encoder.layer.")]
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError(f"{path}: cannot be loaded ({str(error).splitlines()[0]}); pretrain it again") from None
+    if strange:
+        raise InputError(f"{path}: holds {strange[0]!r}, which this network does not have; pretrain it again")
