@@ -67,9 +67,9 @@ def replay(router: Router) -> list[str]:
 def make_references(router: Router, requests: list[dict[str, Any]], *, per_mode: int = 12) -> list[Reference]:
     """The requests nearest above and below each mode's threshold, with the decisions the router takes on them now."""
     references = []
-    for mode in router.modes:
+    for mode, decisions in router.route_modes(requests).items():
         decided = []
-        for request, decision in zip(requests, router.route_batch(requests, mode=mode), strict=True):
+        for request, decision in zip(requests, decisions, strict=True):
             regrets = [decision.quality[router.tiers[-1]] - decision.quality[tier] for tier in router.tiers[:-1]]
             margin = min(abs(regret - decision.threshold) for regret in regrets)
             decided.append((margin, Reference(request, mode, decision.tier, decision.reason, decision.quality, margin)))

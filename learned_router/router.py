@@ -105,17 +105,20 @@ class Router:
 
         Raises InputError naming the request and the field when one of them is none.
         """
-        parsed = []
-        for index, request in enumerate(requests):
-            try:
-                parsed.append(parse_request(request))
-            except InputError as error:
-                raise InputError(f"requests[{index}]: {error}") from None
-        return self._decide(parsed, mode) if parsed else []
+        return self._decide(_parse_all(requests), mode)
+
+    def route_modes(self, requests: Sequence[Any]) -> dict[str, list[Decision]]:
+        """The decisions of ``route_batch`` in every mode, at the cost of one: for evaluation.
+
+        Raises InputError naming the request and the field when one of them is none.
+        """
+        parsed = _parse_all(requests)
+        seen = self._look(parsed)
+        return {mode: self._decisions(parsed, seen, mode) for mode in self.modes}
 
     def predict(self, requests: Sequence[Request]) -> Prediction:
         """What the graph says of each request, before any threshold: for evaluation and for choosing thresholds."""
-        return self._encoder.predict([make_view(request, self._config.view) for request in requests])[0]
+        return self._look(requests)[0]
 
     def _known_mode(self, mode: str) -> str:
         if not isinstance(mode, str) or mode not in self._config.modes:
@@ -125,10 +128,15 @@ class Router:
 
     def _decide(self, requests: Sequence[Request], mode: str | None) -> list[Decision]:
         name = self._mode if mode is None else self._known_mode(mode)
-        views = [make_view(request, self._config.view) for request in requests]
-        prediction, cuts = self._encoder.predict(views)
+        return self._decisions(requests, self._look(requests), name)
+
+    def _look(self, requests: Sequence[Request]) -> tuple[Prediction, list[bool]]:
+        return self._encoder.predict([make_view(request, self._config.view) for request in requests])
+
+    def _decisions(self, requests: Sequence[Request], seen: tuple[Prediction, list[bool]], mode: str) -> list[Decision]:
+        prediction, cuts = seen
         return [
-            self._decision(request, name, [float(q) for q in quality], step.argmax(), float(ood), cut)
+            self._decision(request, mode, [float(q) for q in quality], step.argmax(), float(ood), cut)
             for request, quality, step, ood, cut in zip(
                 requests, prediction.quality, prediction.step, prediction.ood, cuts, strict=True
             )
@@ -180,3 +188,13 @@ class Router:
             ]
             blocked = block_tiers(self._config.tiers, chars // CHARS_PER_TOKEN_LEAST, needs)
         return choose_tier(quality, threshold, blocked)
+
+
+def _parse_all(requests: Sequence[Any]) -> list[Request]:
+    parsed = []
+    for index, request in enumerate(requests):
+        try:
+            parsed.append(parse_request(request))
+        except InputError as error:
+            raise InputError(f"requests[{index}]: {error}") from None
+    return parsed

@@ -1,6 +1,6 @@
 """Measure a router on labels it has not seen, beside every baseline, with intervals over whole groups.
 
-Knows the router by its public face only (tiers, modes, ``route_batch``); knows nothing of files, tables or figures.
+Knows the router by its public face only (tiers, modes, ``route_modes``); knows nothing of files, tables or figures.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class RoutesRequests(Protocol):
     @property
     def modes(self) -> Mapping[str, Mode]: ...
 
-    def route_batch(self, requests: Sequence[Any], *, mode: str | None = None) -> Sequence[Any]: ...
+    def route_modes(self, requests: Sequence[Any]) -> Mapping[str, Sequence[Any]]: ...
 
 
 class _Sample(NamedTuple):
@@ -201,18 +201,17 @@ def _route(
     """Predicted qualities (n, tiers), the index of the tier taken (n,) by mode, and who is out of distribution (n,)."""
     requests = [label_request(label) for label in labels]
     index = {tier: i for i, tier in enumerate(router.tiers)}
-    taken: dict[str, Indices] = {}
-    decisions: list[Any] = []
-    for mode in router.modes:
-        decisions = []
-        for start in range(0, len(requests), BATCH):
-            decisions += router.route_batch(requests[start : start + BATCH], mode=mode)
-            if progress:
-                progress(f"routing, mode {mode}: {len(decisions):,} of {len(requests):,}")
-        taken[mode] = np.array([index[decision.tier] for decision in decisions])
+    decisions: dict[str, list[Any]] = {mode: [] for mode in router.modes}
+    for start in range(0, len(requests), BATCH):
+        for mode, some in router.route_modes(requests[start : start + BATCH]).items():
+            decisions[mode] += some
+        if progress:
+            progress(f"routing: {min(start + BATCH, len(requests)):,} of {len(requests):,}")
+    taken = {mode: np.array([index[decision.tier] for decision in found]) for mode, found in decisions.items()}
+    any_mode = next(iter(decisions.values()))
     # the prediction and the distance from the training data do not depend on the mode
-    predicted = np.array([[decision.quality[tier] for tier in router.tiers] for decision in decisions])
-    unlike = np.array([decision.reason == Reason.OUT_OF_DISTRIBUTION for decision in decisions])
+    predicted = np.array([[decision.quality[tier] for tier in router.tiers] for decision in any_mode])
+    unlike = np.array([decision.reason == Reason.OUT_OF_DISTRIBUTION for decision in any_mode])
     return predicted, taken, unlike
 
 

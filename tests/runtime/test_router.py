@@ -196,10 +196,17 @@ def test_a_batch_names_the_request_that_is_wrong(router: Router) -> None:
         router.route_batch([PROMPT, [{"content": "x"}], 7])
     with pytest.raises(InputError, match=r"^mode is 'fast'"):
         router.route_batch([PROMPT], mode="fast")
+    with pytest.raises(InputError, match=r"requests\[1\]"):
+        router.route_modes([PROMPT, [{"content": "x"}]])
 
 
 def test_an_empty_batch_gives_no_decisions(router: Router) -> None:
     assert router.route_batch([]) == []
+    assert router.route_modes([]) == {mode: [] for mode in router.modes}
+
+
+def test_every_mode_at_once_decides_as_each_mode_alone(router: Router) -> None:
+    assert router.route_modes(PROMPTS) == {mode: router.route_batch(PROMPTS, mode=mode) for mode in router.modes}
 
 
 def test_routing_from_many_threads_decides_as_one_thread_does(router: Router) -> None:

@@ -30,8 +30,8 @@ class FakeRouter:
         self.modes = modes or {"quality": Mode(0.98, 0.05, certified=True), "economy": Mode(0.9, 0.4)}
         self.ood = set(ood)
 
-    def route_batch(self, requests, *, mode=None):
-        return [self.route(request, mode) for request in requests]
+    def route_modes(self, requests):
+        return {mode: [self.route(request, mode) for request in requests] for mode in self.modes}
 
     def route(self, request, mode):
         assert isinstance(request, Request)
@@ -201,5 +201,5 @@ def test_rows_of_one_group_are_resampled_together():
 def test_progress_is_told_how_far_routing_is():
     heard = []
     evaluate(FakeRouter(), draw_labels(70), baselines=False, bootstrap=5, progress=heard.append)
-    assert "routing, mode quality: 64 of 70" in heard
-    assert "routing, mode economy: 70 of 70" in heard
+    assert "routing: 64 of 70" in heard
+    assert "routing: 70 of 70" in heard
