@@ -1,8 +1,7 @@
-"""What the importers of traces have in common: which rows are whose, and how times, numbers and ratings are read."""
+"""What the importers of traces have in common: which rows are whose, and how ratings are read."""
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from learned_router.training.importers.importer import Importer, Unusable
 from learned_router.training.importers.langfuse import Langfuse
 from learned_router.training.importers.langsmith import Langsmith
 from learned_router.training.importers.otel import Otel
-from learned_router.training.importers.traced import count, number, rating, seconds
+from learned_router.training.importers.traced import rating
 from learned_router.training.records import Record
 
 IMPORTERS: list[Importer] = [Otel(), Langfuse(), Langsmith()]
@@ -52,37 +51,6 @@ def test_a_row_of_no_known_shape_gives_no_record(importer: Importer, row: dict[s
 def test_a_row_of_another_kind_in_the_file_is_counted(importer: Importer) -> None:
     [item] = importer.read({"id": "x", "kind": "other"})
     assert isinstance(item, Unusable)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "2025-10-09T08:53:20Z",
-        "2025-10-09T10:53:20+02:00",
-        "2025-10-09 08:53:20.000000",
-        dt.datetime(2025, 10, 9, 8, 53, 20),
-        dt.datetime(2025, 10, 9, 8, 53, 20, tzinfo=dt.UTC),
-        1760000000,
-        1760000000000,
-        1760000000000000,
-        1760000000000000000,
-        "1760000000000000000",
-    ],
-)
-def test_a_time_is_read_in_any_unit(value: Any) -> None:
-    assert seconds(value) == 1760000000.0
-
-
-@pytest.mark.parametrize("value", [None, "", "soon", True, [], float("nan"), -5, "9" * 5000, "0001-01-01", 10**400])
-def test_what_is_no_time_is_none(value: Any) -> None:
-    found = seconds(value)
-    assert found is None or found < 0
-
-
-@pytest.mark.parametrize("value", [True, "x", None, [], float("inf"), -1, 10**400])
-def test_what_is_no_number_is_none(value: Any) -> None:
-    assert number(value) is None
-    assert count(value) is None
 
 
 @given(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.none() | st.text())

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from learned_router.training.importers.fields import object_of, text
-from learned_router.training.importers.importer import Feedback, Unusable
+from learned_router.training.importers.importer import Item, Unusable
 from learned_router.training.importers.openai import read_call
 from learned_router.training.importers.spill import open_spill
-from learned_router.training.records import Record, Skipped
+from learned_router.training.records import Skipped
 
 
 class Batch:
@@ -28,7 +28,7 @@ class Batch:
     def recognises(self, row: dict[str, Any]) -> bool:
         return isinstance(row.get("custom_id"), str) and ("body" in row or "response" in row or "error" in row)
 
-    def read(self, row: dict[str, Any]) -> Iterator[Record | Feedback | Unusable]:
+    def read(self, row: dict[str, Any]) -> Iterator[Item]:
         if "request" in row:
             yield read_call(row)
         elif "response" in row or "error" in row:

@@ -12,7 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from learned_router.request import Message
-from learned_router.training.importers.traced import Answer, UnusableError, first_of, list_of, mapping_of, text_or_none
+from learned_router.training.importers.fields import first_of, list_of, mapping_of, text
+from learned_router.training.importers.traced import Answer, UnusableError
 from learned_router.training.records import ToolCall
 
 _ROLES: Final = {"human": "user", "ai": "assistant", "model": "assistant", "function": "tool"}
@@ -87,8 +88,9 @@ def read_answer(value: Any) -> Answer | None:
     if isinstance(found, dict):
         found = first_of(found, "message", "delta") or found
     if not _is_answer(found):
-        text = value if isinstance(value, str) else None if value is None else json_text(value)
-        return None if text is None else Answer(text=text, tool_calls=[])
+        if value is None:
+            return None
+        return Answer(text=value if isinstance(value, str) else json_text(value), tool_calls=[])
     messages = [message for message in _read_message(found) if message.role != "tool"]
     if not messages:
         return None
@@ -189,8 +191,8 @@ def _read_message(item: Any) -> list[Message]:
     role, body = _unwrapped(item)
     contents, part_calls, results = _sort_parts(body.get("parts") if "parts" in body else body.get("content"))
     calls = [_call(call) for call in _logged_calls(body)] or part_calls
-    call_id = text_or_none(first_of(body, "tool_call_id", "toolCallId", *(["id"] if role == "tool" else [])))
-    messages = [Message(role="tool", content=text, tool_call_id=result_id) for result_id, text in results]
+    call_id = text(first_of(body, "tool_call_id", "toolCallId", *(["id"] if role == "tool" else [])))
+    messages = [Message(role="tool", content=said, tool_call_id=result_id) for result_id, said in results]
     content: str | list[Any] | None = contents
     if len(contents) == 1 and contents[0].get("type") == "text" and isinstance(contents[0].get("text"), str):
         content = contents[0]["text"]
@@ -245,15 +247,15 @@ def _sort_parts(value: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]],
         if not isinstance(part, dict):
             contents.append({"type": "text", "text": part if isinstance(part, str) else json_text(part)})
             continue
-        kind = text_or_none(part.get("type"))
+        kind = text(part.get("type"))
         if kind in _CALL:
             calls.append(_call(part))
         elif kind in _RESULT:
-            call_id = text_or_none(first_of(part, "tool_use_id", "toolCallId", "call_id", "id"))
+            call_id = text(first_of(part, "tool_use_id", "toolCallId", "call_id", "id"))
             results.append((call_id, _result_text(first_of(part, "response", "result", "output", "content"))))
         elif kind in _TEXT or (kind is None and isinstance(part.get("text"), str)):
-            text = first_of(part, "text", "content")
-            contents.append({"type": "text", "text": text if isinstance(text, str) else json_text(text or "")})
+            said = first_of(part, "text", "content")
+            contents.append({"type": "text", "text": said if isinstance(said, str) else json_text(said or "")})
         elif kind is None:  # no part at all, but an object that was the content
             contents.append({"type": "text", "text": json_text(part)})
         elif kind not in _THOUGHT:
@@ -265,7 +267,7 @@ def _image(part: dict[str, Any]) -> dict[str, Any] | None:
     """An image in OpenAI's shape; None when the part is none, or has that shape already."""
     if isinstance(part.get("source"), dict):  # Anthropic's
         part = {"type": part.get("type"), **{key: item for key, item in part["source"].items() if key != "type"}}
-    kind = text_or_none(first_of(part, "mime_type", "mediaType", "media_type", "mimeType")) or ""
+    kind = text(first_of(part, "mime_type", "mediaType", "media_type", "mimeType")) or ""
     named = part.get("type") == "image" or part.get("modality") == "image" or kind.startswith("image/")
     if not named or "image_url" in part:
         return None
@@ -285,7 +287,7 @@ def _call(item: Any) -> dict[str, Any]:
         raise UnusableError("unreadable_tool_call", "a tool call without a name; it must be an object with 'name'")
     arguments = first_of(function, "arguments", "args", "input")
     written = arguments if isinstance(arguments, str) else json_text({} if arguments is None else arguments)
-    call_id = text_or_none(first_of(item, "toolCallId", "call_id", "id"))
+    call_id = text(first_of(item, "toolCallId", "call_id", "id"))
     call: dict[str, Any] = {"type": "function", "function": {"name": name, "arguments": written}}
     return {"id": call_id, **call} if call_id else call
 

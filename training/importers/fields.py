@@ -7,7 +7,6 @@ import datetime
 import hashlib
 import json
 import math
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -17,6 +16,8 @@ from learned_router.request import STEPS
 from learned_router.training.records import without_surrogates
 
 SESSION_KEYS: Final = ("session_id", "session", "conversation_id", "thread_id", "litellm_session_id", "trace_id")
+# Units of time by magnitude: seconds since 1970 stay below 1e11 until the year 5138.
+_UNITS: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 _GOOD: Final = frozenset(
     {"true", "up", "positive", "thumbs_up", "thumbsup", "thumbs-up", "good", "like", "liked", "yes", "correct", "👍"}
 )
@@ -53,21 +54,31 @@ def parsed(value: Any) -> Any:
 
 def object_of(value: Any) -> dict[str, Any]:
     """The object that stands here, as such or as JSON text; {} when something else does."""
-    found = parsed(value)
-    return found if isinstance(found, dict) else {}
+    return mapping_of(parsed(value))
 
 
-def first_of(mapping: Mapping[str, Any], *keys: str) -> Any:
-    """The first value among ``keys`` that is neither None nor empty text; None when there is none."""
-    for key in keys:
-        value = mapping.get(key)
-        if value is not None and value != "":
-            return value
+def mapping_of(value: Any) -> dict[str, Any]:
+    """The object that stands here as such, else {}: JSON that a model wrote must not be taken for the log's own."""
+    return value if isinstance(value, dict) else {}
+
+
+def list_of(value: Any) -> list[Any]:
+    """The list that stands here, else []."""
+    return value if isinstance(value, list) else []
+
+
+def first_of(mapping: Any, *keys: str) -> Any:
+    """The first value among ``keys`` that is neither None nor empty text; None when there is none, or no object."""
+    if isinstance(mapping, dict):
+        for key in keys:
+            value = mapping.get(key)
+            if value is not None and value != "":
+                return value
     return None
 
 
 def text(value: Any) -> str | None:
-    """Text or a whole number as text; None for anything else, and for empty text."""
+    """Text, or a whole number as text, since some logs number their ids; None for anything else, and for empty text."""
     if isinstance(value, str):
         return value or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
@@ -85,24 +96,21 @@ def number(value: Any) -> float | None:
 
 
 def count(value: Any) -> int | None:
-    """A number of tokens; None when there is none."""
+    """A number of tokens; None when there is none, and for what is too large to be exact."""
     found = number(value)
-    return None if found is None else int(found)
+    return int(found) if found is not None and found < 1 << 53 else None
 
 
 def moment(value: Any) -> float | None:
     """Seconds since 1970 from seconds, milliseconds, microseconds or nanoseconds since then, or from ISO 8601.
 
-    A time without a zone is taken as UTC.
+    A time without a zone is taken as UTC. A number is rounded to microseconds: a float holds no more of such a time.
     """
     if isinstance(value, datetime.datetime):
         return _seconds(value)
     found = number(value)
     if found is not None:
-        for _ in range(3):
-            if found > 1e11:  # the year 5138 in seconds, 1973 in milliseconds
-                found /= 1000
-        return found
+        return round(next((found / unit for limit, unit in _UNITS if found >= limit), found), 6)
     if not isinstance(value, str):
         return None
     try:

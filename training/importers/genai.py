@@ -11,17 +11,9 @@ from typing import Any, Final
 
 from learned_router.request import Message
 from learned_router.training.importers.conversation import parsed, read_answer, read_messages, read_tools
+from learned_router.training.importers.fields import count, first_of, mapping_of, number, text
 from learned_router.training.importers.otlp import Event, Span
-from learned_router.training.importers.traced import (
-    Answer,
-    count,
-    first_of,
-    make_record,
-    mapping_of,
-    no_call,
-    number,
-    text_or_none,
-)
+from learned_router.training.importers.traced import Answer, make_record, no_call
 from learned_router.training.records import Record
 
 DETAILS: Final = "gen_ai.client.inference.operation.details"
@@ -70,11 +62,11 @@ def read_span(span: Span, events: Iterable[Event] = ()) -> Record:
         messages, answer = _indexed_form(attributes)
     return make_record(
         id=span.id,
-        model=text_or_none(first_of(attributes, "gen_ai.response.model", "gen_ai.request.model")),
+        model=text(first_of(attributes, "gen_ai.response.model", "gen_ai.request.model")),
         messages=messages,
         answer=answer,
         error=span.error,
-        session=text_or_none(
+        session=text(
             first_of(attributes, "gen_ai.conversation.id", "session.id", "traceloop.association.properties.session_id")
         ),
         trace=span.trace,

@@ -22,7 +22,7 @@ from learned_router.training.importers.fields import (
     text,
     timestamp,
 )
-from learned_router.training.importers.importer import Feedback, Unusable
+from learned_router.training.importers.importer import Item, Unusable
 from learned_router.training.importers.openai import build_record
 from learned_router.training.records import Output, Record
 
@@ -41,7 +41,7 @@ class Helicone:
     def recognises(self, row: dict[str, Any]) -> bool:
         return bool({"request_id", "response_id"} & row.keys()) and len(MARKS & row.keys()) >= 2
 
-    def read(self, row: dict[str, Any]) -> Iterator[Record | Feedback | Unusable]:
+    def read(self, row: dict[str, Any]) -> Iterator[Item]:
         yield _read_row(row)
 
 

@@ -25,6 +25,9 @@ class Feedback(NamedTuple):
     name: str
 
 
+Item = Record | Feedback | Unusable
+
+
 class Importer(Protocol):
     """Reads one format. Holds no state between files."""
 
@@ -33,7 +36,7 @@ class Importer(Protocol):
     def recognises(self, row: dict[str, Any]) -> bool:
         """Whether a file that begins with ``row`` is of this format; no two importers recognise the same row."""
 
-    def read(self, row: dict[str, Any]) -> Iterator[Record | Feedback | Unusable]:
+    def read(self, row: dict[str, Any]) -> Iterator[Item]:
         """What a row holds, in order. A record holds one model's output, under the name of the model that answered.
 
         Never raises on a row of any shape: what cannot be used is ``Unusable``.

@@ -9,22 +9,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from learned_router.training.importers.conversation import parsed, read_answer, read_messages, read_tools
-from learned_router.training.importers.importer import Feedback, Unusable
-from learned_router.training.importers.traced import (
-    Item,
-    UnusableError,
-    attempt,
-    count,
-    first_of,
-    list_of,
-    make_record,
-    mapping_of,
-    no_call,
-    number,
-    rating,
-    seconds,
-    text_or_none,
-)
+from learned_router.training.importers.fields import count, first_of, list_of, mapping_of, moment, number, text
+from learned_router.training.importers.importer import Feedback, Item, Unusable
+from learned_router.training.importers.traced import UnusableError, attempt, make_record, no_call, rating
 from learned_router.training.records import Record
 
 _KINDS: Final = {
@@ -61,7 +48,7 @@ def _read(row: dict[str, Any]) -> Iterator[Item]:
         yield _read_score(row)
     else:
         found = False
-        session = text_or_none(first_of({**row, **mapping_of(row.get("trace"))}, "sessionId", "session_id"))
+        session = text(first_of({**row, **mapping_of(row.get("trace"))}, "sessionId", "session_id"))
         for item in _inside(row):
             found = True
             yield from attempt(_read, {"sessionId": session, **item} if session and _is_observation(item) else item)
@@ -106,15 +93,15 @@ def _read_observation(row: dict[str, Any]) -> Record:
     costs = mapping_of(parsed(first_of(row, "costDetails", "cost_details")))
     wanted = parsed(first_of(asked, "response_format") or parameters.get("response_format"))
     return make_record(
-        id=text_or_none(row.get("id")),
-        model=text_or_none(first_of(row, "model", "providedModelName", "provided_model_name")),
+        id=text(row.get("id")),
+        model=text(first_of(row, "model", "providedModelName", "provided_model_name")),
         messages=read_messages(row.get("input")),
         answer=read_answer(first_of(row, "output")),  # of CSV, nothing is an empty cell
         error=_error(row),
-        session=text_or_none(first_of(row, "sessionId", "session_id")),
-        trace=text_or_none(first_of(row, "traceId", "trace_id")),
-        start=seconds(first_of(row, "startTime", "start_time")),
-        end=seconds(first_of(row, "endTime", "end_time")),
+        session=text(first_of(row, "sessionId", "session_id")),
+        trace=text(first_of(row, "traceId", "trace_id")),
+        start=moment(first_of(row, "startTime", "start_time")),
+        end=moment(first_of(row, "endTime", "end_time")),
         tools=read_tools(
             first_of(asked, "tools", "functions")
             or first_of(parameters, "tools")
@@ -134,17 +121,17 @@ def _read_observation(row: dict[str, Any]) -> Record:
 def _error(row: dict[str, Any]) -> str | None:
     if row.get("level") != "ERROR":
         return None
-    return text_or_none(first_of(row, "statusMessage", "status_message")) or "failed"
+    return text(first_of(row, "statusMessage", "status_message")) or "failed"
 
 
 def _read_score(row: dict[str, Any]) -> Feedback:
     """A score on the observation, else on the session, else on the trace that it names."""
     subject = mapping_of(row.get("subject"))  # version 3 of the scores API
-    target = text_or_none(
+    target = text(
         first_of(row, "observationId", "observation_id", "sessionId", "session_id", "traceId", "trace_id")
         or (subject.get("id") if first_of(subject, "type", "kind") != "experiment" else None)
     )
-    name = text_or_none(row.get("name")) or "score"
+    name = text(row.get("name")) or "score"
     if target is None:
         raise UnusableError("score_without_target", f"score {name[:40]!r} names no observation, session or trace")
     kind = first_of(row, "dataType", "data_type")

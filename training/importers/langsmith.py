@@ -9,23 +9,9 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from learned_router.training.importers.conversation import parsed, read_answer, read_messages, read_tools
-from learned_router.training.importers.importer import Feedback, Unusable
-from learned_router.training.importers.traced import (
-    Answer,
-    Item,
-    UnusableError,
-    attempt,
-    count,
-    first_of,
-    list_of,
-    make_record,
-    mapping_of,
-    no_call,
-    number,
-    rating,
-    seconds,
-    text_or_none,
-)
+from learned_router.training.importers.fields import count, first_of, list_of, mapping_of, moment, number, text
+from learned_router.training.importers.importer import Feedback, Item, Unusable
+from learned_router.training.importers.traced import Answer, UnusableError, attempt, make_record, no_call, rating
 from learned_router.training.records import Record
 
 _NO_CALLS: Final = {
@@ -91,15 +77,15 @@ def _read_call(run: dict[str, Any]) -> Iterator[Record]:
     usage = _usage(outputs, message)
     wanted = first_of(parameters, "response_format") or first_of(inputs, "response_format")
     yield make_record(
-        id=text_or_none(run.get("id")),
+        id=text(run.get("id")),
         model=_model(outputs, message, parameters, inputs, metadata),
         messages=read_messages(inputs) if inputs else [],
         answer=answer,
         error=_error(run),
-        session=text_or_none(first_of(metadata, *_SESSION) or run.get("thread_id")),
-        trace=text_or_none(run.get("trace_id")),
-        start=seconds(run.get("start_time")),
-        end=seconds(run.get("end_time")),
+        session=text(first_of(metadata, *_SESSION) or run.get("thread_id")),
+        trace=text(run.get("trace_id")),
+        start=moment(run.get("start_time")),
+        end=moment(run.get("end_time")),
         tools=read_tools(
             first_of(parameters, "tools", "functions")
             or first_of(inputs, "tools", "functions")
@@ -157,12 +143,12 @@ def _model(
         inputs.get("model"),
         metadata.get("ls_model_name"),
     ]
-    return next((name for name in map(text_or_none, found) if name), None)
+    return next((name for name in map(text, found) if name), None)
 
 
 def _error(run: dict[str, Any]) -> str | None:
     """The error without its stack trace, which may tell of the user's machine."""
-    error = text_or_none(run.get("error"))
+    error = text(run.get("error"))
     if error is None:
         return "failed" if run.get("status") == "error" else None
     return error.split("Traceback (most recent call last)", 1)[0].strip() or "failed"
@@ -170,7 +156,7 @@ def _error(run: dict[str, Any]) -> str | None:
 
 def _feedback_of(run: dict[str, Any]) -> Iterator[Item]:
     """What ``feedback_stats`` says: per key the mean of the scores, or how often each value was given."""
-    target = text_or_none(run.get("id"))
+    target = text(run.get("id"))
     for name, stats in mapping_of(parsed(run.get("feedback_stats"))).items():
         fields = mapping_of(stats)
         if target is None or not (count(fields.get("n")) or fields.get("avg") is not None or fields.get("values")):
@@ -191,7 +177,7 @@ def _read_stats(target: str, name: str, stats: dict[str, Any]) -> Iterator[Feedb
 
 def _read_feedback(row: dict[str, Any]) -> Feedback:
     """A row of ``list_feedback``, on its run."""
-    name, target = text_or_none(row.get("key")) or "feedback", text_or_none(row.get("run_id"))
+    name, target = text(row.get("key")) or "feedback", text(row.get("run_id"))
     if target is None:
         raise UnusableError("score_without_target", f"feedback {name[:40]!r} names no run")
     score, value = row.get("score"), row.get("value")

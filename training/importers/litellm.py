@@ -23,7 +23,7 @@ from learned_router.training.importers.fields import (
     text,
     timestamp,
 )
-from learned_router.training.importers.importer import Feedback, Unusable
+from learned_router.training.importers.importer import Item, Unusable
 from learned_router.training.importers.openai import build_record
 from learned_router.training.records import Output, Record
 
@@ -52,7 +52,7 @@ class LiteLLM:
         payload = _payload(row)
         return "call_type" in payload and bool({"response_cost", "model_parameters", "spend"} & payload.keys())
 
-    def read(self, row: dict[str, Any]) -> Iterator[Record | Feedback | Unusable]:
+    def read(self, row: dict[str, Any]) -> Iterator[Item]:
         yield _read_payload(_payload(row))
 
 

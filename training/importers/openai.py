@@ -22,7 +22,7 @@ from learned_router.training.importers.fields import (
     text,
     timestamp,
 )
-from learned_router.training.importers.importer import Feedback, Unusable
+from learned_router.training.importers.importer import Item, Unusable
 from learned_router.training.records import Output, Record
 
 REQUESTS: Final = ("request", "req", "request_body", "input", "body", "kwargs", "params")
@@ -70,7 +70,7 @@ class OpenAI:
         request, _ = _parts(row)
         return request is not None and any(key in row for key in (*RESPONSES, "choices", "error"))
 
-    def read(self, row: dict[str, Any]) -> Iterator[Record | Feedback | Unusable]:
+    def read(self, row: dict[str, Any]) -> Iterator[Item]:
         yield read_call(row)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from learned_router.training.importers import genai, vercel
-from learned_router.training.importers.importer import Unusable
+from learned_router.training.importers.importer import Item, Unusable
 from learned_router.training.importers.otlp import (
     Event,
     Span,
@@ -18,7 +18,7 @@ from learned_router.training.importers.otlp import (
     raw_logs,
     raw_spans,
 )
-from learned_router.training.importers.traced import Item, attempt, no_call
+from learned_router.training.importers.traced import attempt, no_call
 from learned_router.training.records import Record
 
 _Key = tuple[str | None, str | None]

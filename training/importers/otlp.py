@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from learned_router.training.importers.traced import first_of, list_of, mapping_of, seconds, text_or_none
+from learned_router.training.importers.fields import first_of, list_of, mapping_of, moment, text
 
 _TRACES: Final = ("resourceSpans", "resource_spans")
 _LOGS: Final = ("resourceLogs", "resource_logs")
@@ -65,12 +65,12 @@ def decode_span(raw: dict[str, Any]) -> Span:
     attributes = _attributes(raw.get("attributes"))
     events = [decode_event(event) for event in list_of(raw.get("events")) if isinstance(event, dict)]
     return Span(
-        name=text_or_none(raw.get("name")) or "",
+        name=text(raw.get("name")) or "",
         trace=_id(first_of(raw, "traceId", "trace_id") or context.get("trace_id")),
         id=_id(first_of(raw, "spanId", "span_id") or context.get("span_id")),
         parent=_id(first_of(raw, "parentSpanId", "parent_span_id", "parent_id")),
-        start=seconds(first_of(raw, "startTimeUnixNano", "start_time_unix_nano", "start_time")),
-        end=seconds(first_of(raw, "endTimeUnixNano", "end_time_unix_nano", "end_time")),
+        start=moment(first_of(raw, "startTimeUnixNano", "start_time_unix_nano", "start_time")),
+        end=moment(first_of(raw, "endTimeUnixNano", "end_time_unix_nano", "end_time")),
         attributes=attributes,
         events=events,
         error=_error(status, attributes, events),
@@ -81,11 +81,11 @@ def decode_event(raw: dict[str, Any]) -> Event:
     attributes = _attributes(raw.get("attributes"))
     name = first_of(raw, "eventName", "event_name", "name") or attributes.get("event.name")
     return Event(
-        name=text_or_none(name) or "",
+        name=text(name) or "",
         attributes=attributes,
         body=_body(raw.get("body")),
         span=(_id(first_of(raw, "traceId", "trace_id")), _id(first_of(raw, "spanId", "span_id"))),
-        time=seconds(first_of(raw, "timeUnixNano", "observedTimeUnixNano", "timestamp", "observed_timestamp")),
+        time=moment(first_of(raw, "timeUnixNano", "observedTimeUnixNano", "timestamp", "observed_timestamp")),
     )
 
 
@@ -156,7 +156,7 @@ def _body(value: Any) -> Any:
 
 def _id(value: Any) -> str | None:
     """An id without the console exporter's 0x; all zeros mean that there is none."""
-    found = (text_or_none(value) or "").removeprefix("0x")
+    found = (text(value) or "").removeprefix("0x")
     return found if found.strip("0") else None
 
 
@@ -164,9 +164,9 @@ def _error(status: dict[str, Any], attributes: dict[str, Any], events: list[Even
     """Why a span failed: the message of its status, of its exception, or its error's type."""
     code = first_of(status, "code", "status_code")
     failed = code in (2, "2", "STATUS_CODE_ERROR", "ERROR")
-    kind = text_or_none(attributes.get("error.type"))
+    kind = text(attributes.get("error.type"))
     if not failed and kind is None:
         return None
     messages = [event.attributes.get("exception.message") for event in events if event.name == "exception"]
     found = [first_of(status, "message", "description"), *messages, attributes.get("error.message"), kind]
-    return next((text for text in map(text_or_none, found) if text), "failed")
+    return next((told for told in map(text, found) if told), "failed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from learned_router.training.importers.importer import Feedback, Unusable
+from learned_router.training.importers.importer import Item, Unusable
 from learned_router.training.records import Record, convert_object, record_problem
 
 # what marks a row of another format
@@ -25,7 +25,7 @@ class Paired:
             return "run_type" not in row
         return ("outputs" in row or ("messages" in row and "id" in row)) and not _OTHERS & row.keys()
 
-    def read(self, row: dict[str, Any]) -> Iterator[Record | Feedback | Unusable]:
+    def read(self, row: dict[str, Any]) -> Iterator[Item]:
         record = convert_object(row, Record)
         problem = record if isinstance(record, tuple) else record_problem(record)
         yield Unusable(*problem) if problem else record

@@ -1,11 +1,10 @@
-"""What importers of traces share: numbers, times and ratings read with care, and one call turned into one record.
+"""What importers of traces share: what is no call, how a row fails, and one call turned into one record.
 
 Knows records; knows no format and no file.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -13,10 +12,8 @@ import msgspec
 
 from learned_router.request import STEPS, Message
 from learned_router.training.importers.fields import number
-from learned_router.training.importers.importer import Feedback, Unusable
+from learned_router.training.importers.importer import Item, Unusable
 from learned_router.training.records import Output, Record, ToolCall
-
-Item = Record | Feedback | Unusable
 
 # What stands in a trace beside chat calls; each is counted under its own name.
 NO_CALL: Final = {
@@ -28,8 +25,6 @@ NO_CALL: Final = {
     "outer_span": "a span around a model call, which repeats it; the inner span is read instead",
     "plain_span": "a span without a model call; only chat calls can be routed",
 }
-# Units by magnitude: seconds since 1970 stay below 1e11 until the year 5138.
-_UNITS: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 _GOOD: Final = frozenset(
     {"true", "yes", "good", "great", "correct", "right", "up", "positive", "like", "thumbs_up", "pass"}
 )
@@ -135,57 +130,6 @@ def make_record(
         # feedback on a whole trace finds its calls by this where the session is longer than the trace
         metadata={"trace": trace} if trace and session and session != trace else None,
     )
-
-
-def first_of(mapping: Any, *names: str) -> Any:
-    """The first value under ``names`` that is not null or empty text; None when there is none."""
-    if isinstance(mapping, dict):
-        for name in names:
-            value = mapping.get(name)
-            if value is not None and value != "":
-                return value
-    return None
-
-
-def mapping_of(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def list_of(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def text_or_none(value: Any) -> str | None:
-    """Text that says something, else None; numbers stand as ids in some logs."""
-    if isinstance(value, str):
-        return value or None
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
-        return str(value)
-    return None
-
-
-def count(value: Any) -> int | None:
-    found = number(value)
-    return int(found) if found is not None and found < 1 << 53 else None
-
-
-def seconds(value: Any) -> float | None:
-    """A time as seconds since 1970: ISO 8601 (UTC when it names no zone), a datetime, or a number whose unit (s, ms, µs,
-    ns) its size tells. None for anything else."""
-    if isinstance(value, str) and not value.isdigit():
-        try:
-            value = dt.datetime.fromisoformat(value)
-        except ValueError:
-            return None
-    if isinstance(value, dt.datetime):
-        try:
-            return value.replace(tzinfo=value.tzinfo or dt.UTC).timestamp()
-        except (ValueError, OverflowError):
-            return None
-    found = number(value)
-    if found is None:
-        return None
-    return round(next((found / unit for limit, unit in _UNITS if found >= limit), found), 6)
 
 
 def rating(value: Any, word: Any = None) -> float | None:

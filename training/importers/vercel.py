@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from learned_router.training.importers.conversation import parsed, read_answer, read_messages, read_tools
+from learned_router.training.importers.fields import count, first_of, text
 from learned_router.training.importers.otlp import Span
-from learned_router.training.importers.traced import Answer, count, first_of, make_record, no_call, text_or_none
+from learned_router.training.importers.traced import Answer, make_record, no_call
 from learned_router.training.records import Record
 
 OPERATION: Final = "ai.operationId"
@@ -29,20 +30,20 @@ def read_span(span: Span, parents: Mapping[tuple[str | None, str | None], Span])
     Raises UnusableError when the span is no model call; that an outer span repeats its inner ones is no loss.
     """
     attributes = span.attributes
-    operation = text_or_none(attributes.get(OPERATION)) or span.name.split(" ")[0]
+    operation = text(attributes.get(OPERATION)) or span.name.split(" ")[0]
     if operation not in _CALLS:
         kind = "embedding_call" if operation.startswith("ai.embed") else "plain_span"
         raise no_call("outer_span" if operation in _OUTER else "tool_run" if operation == "ai.toolCall" else kind)
     outer = parents.get((span.trace, span.parent))
     return make_record(
         id=span.id,
-        model=text_or_none(
+        model=text(
             first_of(attributes, "ai.response.model", "gen_ai.response.model", "ai.model.id", "gen_ai.request.model")
         ),
         messages=read_messages(first_of(attributes, "ai.prompt.messages", "ai.prompt")),
         answer=_answer(attributes),
         error=span.error,
-        session=text_or_none(
+        session=text(
             first_of(
                 attributes,
                 *(f"ai.telemetry.metadata.{name}" for name in ("sessionId", "session_id", "chatId", "threadId")),
@@ -67,11 +68,11 @@ def read_span(span: Span, parents: Mapping[tuple[str | None, str | None], Span])
 
 def _answer(attributes: dict[str, Any]) -> Answer | None:
     """The names before version 4 of the SDK had no ``response``."""
-    text = first_of(attributes, "ai.response.text", "ai.response.object", "ai.result.text", "ai.result.object")
+    said = first_of(attributes, "ai.response.text", "ai.response.object", "ai.result.text", "ai.result.object")
     calls = parsed(first_of(attributes, "ai.response.toolCalls", "ai.result.toolCalls"))
-    if text is None and not calls and first_of(attributes, "ai.response.finishReason", "ai.finishReason") is None:
+    if said is None and not calls and first_of(attributes, "ai.response.finishReason", "ai.finishReason") is None:
         return None
-    content = text if isinstance(text, str) else None
+    content = said if isinstance(said, str) else None
     return read_answer({"role": "assistant", "content": content, "tool_calls": calls})
 
 
@@ -81,5 +82,5 @@ def _response_format(operation: str, attributes: dict[str, Any]) -> dict[str, An
     schema = parsed(attributes.get("ai.schema"))
     if not isinstance(schema, dict):
         return {"type": "json_object"}
-    name = text_or_none(attributes.get("ai.schema.name"))
+    name = text(attributes.get("ai.schema.name"))
     return {"type": "json_schema", "json_schema": {**({"name": name} if name else {}), "schema": schema}}
