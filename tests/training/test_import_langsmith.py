@@ -52,6 +52,19 @@ def reason_of(row: dict[str, Any]) -> str:
     return item.reason
 
 
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        (r'{"model": "m", "messages": [{"role": "user", "content": "hi \ud800"}]}', "hi ?"),
+        ('{"model": "m", "top_p": NaN, "messages": [{"role": "user", "content": "hi"}]}', "hi"),
+        ('{""model"": ""m"", ""messages"": [{""role"": ""user"", ""content"": ""hi""}]}', "hi"),
+    ],
+)
+def test_json_text_is_read_as_python_and_csv_write_it(inputs: str, said: str) -> None:
+    """Half a surrogate and NaN are no JSON, and a cell may have been quoted twice; the messages are there all the same."""
+    assert record_of(run(inputs=inputs)).messages == [Message(role="user", content=said)]
+
+
 def in_parquet(row: dict[str, Any]) -> dict[str, Any]:
     """A row as the bulk export's columns hold it: nested fields as JSON text."""
     return {key: json.dumps(value) if isinstance(value, dict | list) else value for key, value in row.items()}

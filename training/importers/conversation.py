@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from learned_router.request import Message
-from learned_router.training.importers.fields import first_of, list_of, mapping_of, text
+from learned_router.training.importers.fields import first_of, list_of, mapping_of, object_of, parsed, text
 from learned_router.training.importers.traced import Answer, UnusableError
 from learned_router.training.records import ToolCall
 
@@ -23,16 +23,6 @@ _CALL: Final = frozenset({"tool_call", "tool-call", "tool_use", "function_call"}
 _RESULT: Final = frozenset({"tool_call_response", "tool-result", "tool_result", "function_call_output"})
 # what a model thought is not part of the conversation that the next model sees
 _THOUGHT: Final = frozenset({"reasoning", "thinking", "redacted_thinking", "redacted-reasoning"})
-
-
-def parsed(value: Any) -> Any:
-    """Text that holds a JSON object or list, as that; anything else unchanged."""
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
-        try:
-            return msgspec.json.decode(value)
-        except (ValueError, RecursionError):  # a prompt may begin with a bracket, too
-            return value
-    return value
 
 
 def read_messages(value: Any) -> list[Message]:
@@ -142,7 +132,7 @@ def read_tools(value: Any) -> list[dict[str, Any]] | None:
     when there are none. Raises UnusableError when one has no name."""
     value = parsed(value)
     if isinstance(value, dict) and not {"name", "function"} & value.keys():  # by name, as Langfuse keeps them
-        value = [{"name": name, **mapping_of(parsed(tool))} for name, tool in value.items()]
+        value = [{"name": name, **object_of(tool)} for name, tool in value.items()]
     tools = []
     for item in value if isinstance(value, list) else [] if value is None else [value]:
         tool = parsed(item)

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from learned_router.request import Message
-from learned_router.training.importers.conversation import parsed, read_answer, read_messages, read_tools
-from learned_router.training.importers.fields import count, first_of, mapping_of, number, text
+from learned_router.training.importers.conversation import read_answer, read_messages, read_tools
+from learned_router.training.importers.fields import count, first_of, mapping_of, number, parsed, text
 from learned_router.training.importers.otlp import Event, Span
 from learned_router.training.importers.traced import Answer, make_record, no_call
 from learned_router.training.records import Record

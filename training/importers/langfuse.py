@@ -8,8 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from learned_router.training.importers.conversation import parsed, read_answer, read_messages, read_tools
-from learned_router.training.importers.fields import count, first_of, list_of, mapping_of, moment, number, text
+from learned_router.training.importers.conversation import read_answer, read_messages, read_tools
+from learned_router.training.importers.fields import (
+    count,
+    first_of,
+    list_of,
+    mapping_of,
+    moment,
+    number,
+    object_of,
+    parsed,
+    text,
+)
 from learned_router.training.importers.importer import Feedback, Item, Unusable
 from learned_router.training.importers.traced import UnusableError, attempt, make_record, no_call, rating
 from learned_router.training.records import Record
@@ -85,12 +95,12 @@ def _read_observation(row: dict[str, Any]) -> Record:
         raise no_call(reason)
     request = parsed(row.get("input"))
     asked = request if isinstance(request, dict) else {}
-    parameters = mapping_of(parsed(first_of(row, "modelParameters", "model_parameters")))
+    parameters = object_of(first_of(row, "modelParameters", "model_parameters"))
     usage = {
-        **mapping_of(parsed(row.get("usage"))),
-        **mapping_of(parsed(first_of(row, "usageDetails", "usage_details"))),
+        **object_of(row.get("usage")),
+        **object_of(first_of(row, "usageDetails", "usage_details")),
     }
-    costs = mapping_of(parsed(first_of(row, "costDetails", "cost_details")))
+    costs = object_of(first_of(row, "costDetails", "cost_details"))
     wanted = parsed(first_of(asked, "response_format") or parameters.get("response_format"))
     return make_record(
         id=text(row.get("id")),
@@ -113,7 +123,7 @@ def _read_observation(row: dict[str, Any]) -> Record:
             first_of(usage, "output", "completion_tokens", "completionTokens", "output_tokens", "outputUsage")
         ),
         latency_s=number(row.get("latency")),
-        step=mapping_of(parsed(row.get("metadata"))).get("step"),
+        step=object_of(row.get("metadata")).get("step"),
         cost_usd=number(first_of(row, "totalCost", "total_cost", "calculatedTotalCost") or first_of(costs, "total")),
     )
 

@@ -8,8 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from learned_router.training.importers.conversation import parsed, read_answer, read_messages, read_tools
-from learned_router.training.importers.fields import count, first_of, list_of, mapping_of, moment, number, text
+from learned_router.training.importers.conversation import read_answer, read_messages, read_tools
+from learned_router.training.importers.fields import (
+    count,
+    first_of,
+    list_of,
+    mapping_of,
+    moment,
+    number,
+    object_of,
+    text,
+)
 from learned_router.training.importers.importer import Feedback, Item, Unusable
 from learned_router.training.importers.traced import Answer, UnusableError, attempt, make_record, no_call, rating
 from learned_router.training.records import Record
@@ -71,7 +80,7 @@ def _read_run(run: dict[str, Any]) -> Iterator[Item]:
 
 
 def _read_call(run: dict[str, Any]) -> Iterator[Record]:
-    inputs, outputs, extra = (mapping_of(parsed(run.get(name))) for name in ("inputs", "outputs", "extra"))
+    inputs, outputs, extra = (object_of(run.get(name)) for name in ("inputs", "outputs", "extra"))
     parameters, metadata = mapping_of(extra.get("invocation_params")), mapping_of(extra.get("metadata"))
     answer, message = _answer(outputs)
     usage = _usage(outputs, message)
@@ -157,7 +166,7 @@ def _error(run: dict[str, Any]) -> str | None:
 def _feedback_of(run: dict[str, Any]) -> Iterator[Item]:
     """What ``feedback_stats`` says: per key the mean of the scores, or how often each value was given."""
     target = text(run.get("id"))
-    for name, stats in mapping_of(parsed(run.get("feedback_stats"))).items():
+    for name, stats in object_of(run.get("feedback_stats")).items():
         fields = mapping_of(stats)
         if target is None or not (count(fields.get("n")) or fields.get("avg") is not None or fields.get("values")):
             continue

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from learned_router.training.importers.conversation import parsed, read_answer, read_messages, read_tools
-from learned_router.training.importers.fields import count, first_of, text
+from learned_router.training.importers.conversation import read_answer, read_messages, read_tools
+from learned_router.training.importers.fields import count, first_of, parsed, text
 from learned_router.training.importers.otlp import Span
 from learned_router.training.importers.traced import Answer, make_record, no_call
 from learned_router.training.records import Record
