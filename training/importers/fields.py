@@ -101,6 +101,12 @@ def count(value: Any) -> int | None:
     return int(found) if found is not None and found < 1 << 53 else None
 
 
+def seconds_of_ms(value: Any) -> float | None:
+    """Seconds from a number of milliseconds; None when there is none."""
+    found = number(value)
+    return None if found is None else found / 1000
+
+
 def moment(value: Any) -> float | None:
     """Seconds since 1970 from seconds, milliseconds, microseconds or nanoseconds since then, or from ISO 8601.
 

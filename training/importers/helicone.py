@@ -8,22 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from learned_router.training.importers.calls import count_tokens, make_record
 from learned_router.training.importers.chat import read_request, read_response
 from learned_router.training.importers.fields import (
-    content_id,
-    count,
     feedback,
     first_of,
     number,
     object_of,
     parsed,
+    seconds_of_ms,
     session_of,
     step_of,
     text,
     timestamp,
 )
 from learned_router.training.importers.importer import Item, Unusable
-from learned_router.training.importers.openai import build_record
 from learned_router.training.records import Output, Record
 
 MARKS: Final = frozenset(
@@ -69,30 +68,25 @@ def _read_row(row: dict[str, Any]) -> Record | Unusable:
         model = answered.model or model
         if status is not None and status >= 400 and not output.error:
             output = Output(error=f"HTTP {int(status)}")
-    model = model or asked.model
-    if model is None:
-        return Unusable("no_model", "no name of the model that answered; the row must hold 'model'")
     _add_figures(row, output)
     properties = _properties(row)
-    return build_record(
+    return make_record(
+        row,
         asked,
-        model,
+        model or asked.model,
         output,
-        call_id=text(first_of(row, "request_id", "response_id")) or content_id(row),
+        id=text(first_of(row, "request_id", "response_id")),
         session=session_of(properties),
-        time=timestamp(first_of(row, "request_created_at", "created_at", "response_created_at")) or timestamp(created),
+        timestamp=timestamp(first_of(row, "request_created_at", "created_at", "response_created_at"))
+        or timestamp(created),
         step=step_of(properties),
         notes=notes,
     )
 
 
 def _add_figures(row: dict[str, Any], output: Output) -> None:
-    if output.input_tokens is None:
-        output.input_tokens = count(row.get("prompt_tokens"))
-    if output.output_tokens is None:
-        output.output_tokens = count(row.get("completion_tokens"))
-    milliseconds = number(first_of(row, "delay_ms", "latency"))
-    output.latency_s = None if milliseconds is None else milliseconds / 1000
+    count_tokens(row, output)
+    output.latency_s = seconds_of_ms(first_of(row, "delay_ms", "latency"))
     output.cost_usd = number(first_of(row, "cost", "costUSD", "cost_usd"))
     output.feedback = feedback(first_of(row, "feedback_rating", "feedback", "request_feedback"))
 

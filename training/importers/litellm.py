@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from learned_router.training.importers.calls import count_tokens, make_record
 from learned_router.training.importers.chat import error_text, read_request, read_response
 from learned_router.training.importers.fields import (
-    content_id,
-    count,
     feedback,
     first_of,
     number,
     object_of,
     parsed,
+    seconds_of_ms,
     session_of,
     span_s,
     step_of,
@@ -24,7 +24,6 @@ from learned_router.training.importers.fields import (
     timestamp,
 )
 from learned_router.training.importers.importer import Item, Unusable
-from learned_router.training.importers.openai import build_record
 from learned_router.training.records import Output, Record
 
 CHAT_CALLS: Final = frozenset(
@@ -96,21 +95,20 @@ def _read_payload(row: dict[str, Any]) -> Record | Unusable:
             notes["answered_as"] = {model: answered.model}
         model = model or answered.model
     model = model or asked.model
-    if model is None:
-        return Unusable("no_model", "no name of the model that answered; the row must hold 'model'")
     _add_figures(row, output, notes)
     output.feedback = feedback(first_of(metadata, "feedback", "user_feedback"))
     group = text(row.get("model_group"))
     if group and group != model:
         notes["model_group"] = group
     requester = object_of(metadata.get("requester_metadata"))
-    return build_record(
+    return make_record(
+        row,
         asked,
         model,
         output,
-        call_id=text(first_of(row, "id", "request_id", "litellm_call_id")) or content_id(row),
+        id=text(first_of(row, "id", "request_id", "litellm_call_id")),
         session=session_of(row, metadata, requester),
-        time=timestamp(row.get("startTime")) or timestamp(created),
+        timestamp=timestamp(row.get("startTime")) or timestamp(created),
         step=step_of(metadata, requester),
         notes=notes,
     )
@@ -140,15 +138,14 @@ def _error(row: dict[str, Any], metadata: dict[str, Any]) -> str | None:
 
 
 def _add_figures(row: dict[str, Any], output: Output, notes: dict[str, Any]) -> None:
-    if output.input_tokens is None:
-        output.input_tokens = count(row.get("prompt_tokens"))
-    if output.output_tokens is None:
-        output.output_tokens = count(row.get("completion_tokens"))
+    count_tokens(row, output)
     if str(row.get("cache_hit")).lower() == "true":
         notes["cache_hit"] = True  # what a copy took and cost says nothing of the model
         return
     output.cost_usd = number(first_of(row, "response_cost", "spend"))
-    output.latency_s = span_s(row.get("startTime"), row.get("endTime"))
-    if output.latency_s is None:
-        milliseconds = number(row.get("request_duration_ms"))
-        output.latency_s = number(row.get("response_time")) if milliseconds is None else milliseconds / 1000
+    found = (
+        span_s(row.get("startTime"), row.get("endTime")),
+        seconds_of_ms(row.get("request_duration_ms")),
+        number(row.get("response_time")),
+    )
+    output.latency_s = next((seconds for seconds in found if seconds is not None), None)

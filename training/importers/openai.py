@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from learned_router.training.importers.chat import Asked, error_text, read_request, read_response
+from learned_router.training.importers.calls import make_record
+from learned_router.training.importers.chat import error_text, read_request, read_response
 from learned_router.training.importers.fields import (
-    content_id,
     feedback,
     first_of,
     number,
     object_of,
     parsed,
+    seconds_of_ms,
     session_of,
     span_s,
     step_of,
@@ -93,52 +94,24 @@ def read_call(row: dict[str, Any]) -> Record | Unusable:
         if error and not output.error:
             output = Output(error=error)
     model = model or text(row.get("model")) or asked.model
-    if model is None:
-        return Unusable("no_model", "no name of the model that answered; the request or the response must hold 'model'")
     output.latency_s = _latency_s(row)
     output.cost_usd = number(first_of(row, *_COSTS))
     output.feedback = feedback(first_of(row, "feedback", "user_feedback", "rating", "thumbs"))
     metadata = object_of(row.get("metadata"))
     if asked.model and asked.model != model:
         notes["asked_as"] = {model: asked.model}
-    return build_record(
+    return make_record(
+        row,
         asked,
         model,
         output,
-        call_id=text(first_of(row, "id", "request_id", "call_id", "log_id")) or response_id or content_id(row),
+        id=text(first_of(row, "id", "request_id", "call_id", "log_id")) or response_id,
         session=session_of(row, metadata, object_of(body.get("metadata"))),
-        time=timestamp(first_of(row, "timestamp", "time", "ts", *_BEGAN, "created_at", "created"))
+        timestamp=timestamp(first_of(row, "timestamp", "time", "ts", *_BEGAN, "created_at", "created"))
         or timestamp(created),
         step=step_of(row, metadata, object_of(body.get("metadata"))),
         notes=notes,
         task=text(row.get("task")),
-    )
-
-
-def build_record(
-    asked: Asked,
-    model: str,
-    output: Output,
-    *,
-    call_id: str,
-    session: str | None,
-    time: str | float | None,
-    step: str | None,
-    notes: dict[str, Any],
-    task: str | None = None,
-) -> Record:
-    """A record of one model's output. notes: what is worth knowing beside it, as metadata."""
-    return Record(
-        id=call_id,
-        messages=asked.messages,
-        outputs={model: output},
-        tools=asked.tools,
-        response_format=asked.response_format,
-        session=session,
-        timestamp=time,
-        step=step,
-        task=task,
-        metadata=notes or None,
     )
 
 
@@ -172,10 +145,9 @@ def _status_error(row: dict[str, Any], answer: Any) -> str | None:
 
 
 def _latency_s(row: dict[str, Any]) -> float | None:
-    seconds = number(first_of(row, *_SECONDS))
-    if seconds is not None:
-        return seconds
-    milliseconds = number(first_of(row, *_MILLISECONDS))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    return span_s(first_of(row, *_BEGAN), first_of(row, *_ENDED))
+    found = (
+        number(first_of(row, *_SECONDS)),
+        seconds_of_ms(first_of(row, *_MILLISECONDS)),
+        span_s(first_of(row, *_BEGAN), first_of(row, *_ENDED)),
+    )
+    return next((seconds for seconds in found if seconds is not None), None)
