@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-import msgspec
-
 from learned_router.request import Message
+from learned_router.training.importers.chat import read_call
 from learned_router.training.importers.fields import first_of, list_of, mapping_of, object_of, parsed, text
 from learned_router.training.importers.traced import Answer, UnusableError
-from learned_router.training.records import ToolCall
 
 _ROLES: Final = {"human": "user", "ai": "assistant", "model": "assistant", "function": "tool"}
 _SPEAKERS: Final = frozenset({"user", "assistant", "system", "developer", "tool", *_ROLES})
@@ -87,7 +85,7 @@ def read_answer(value: Any) -> Answer | None:
     content = messages[0].content
     if isinstance(content, list):
         content = "\n".join(part["text"] for part in content if isinstance(part.get("text"), str))
-    calls = [answered_call(call) for call in messages[0].tool_calls or []]
+    calls = [call for item in messages[0].tool_calls or [] if (call := read_call(item)) is not None]
     return Answer(text=content or (None if calls else ""), tool_calls=calls)
 
 
@@ -115,16 +113,6 @@ def _one_of(items: list[dict[str, Any]]) -> dict[str, Any]:
         parts = [part for content in contents for part in (content if isinstance(content, list) else [content])]
         return {"role": "assistant", "content": [part for part in parts if part is not None]}
     return next((item for item in items if item.get("role") == "assistant"), items[0])
-
-
-def answered_call(call: dict[str, Any]) -> ToolCall:
-    """OpenAI's tool call as the flat one of an output; arguments that are no JSON stay as the model wrote them."""
-    written = call["function"]["arguments"]
-    try:
-        arguments = msgspec.json.decode(written)
-    except (ValueError, RecursionError):
-        arguments = written
-    return ToolCall(name=call["function"]["name"], arguments=arguments)
 
 
 def read_tools(value: Any) -> list[dict[str, Any]] | None:
