@@ -21,7 +21,7 @@ from learned_router.training.importers.fields import (
     text,
 )
 from learned_router.training.importers.importer import Feedback, Item, Unusable
-from learned_router.training.importers.traced import UnusableError, attempt, make_record, no_call, rating
+from learned_router.training.importers.traced import attempt, make_feedback, make_record, no_call, rating
 from learned_router.training.records import Record
 
 _KINDS: Final = {
@@ -101,7 +101,6 @@ def _read_observation(row: dict[str, Any]) -> Record:
         **object_of(first_of(row, "usageDetails", "usage_details")),
     }
     costs = object_of(first_of(row, "costDetails", "cost_details"))
-    wanted = parsed(first_of(asked, "response_format") or parameters.get("response_format"))
     return make_record(
         id=text(row.get("id")),
         model=text(first_of(row, "model", "providedModelName", "provided_model_name")),
@@ -117,7 +116,7 @@ def _read_observation(row: dict[str, Any]) -> Record:
             or first_of(parameters, "tools")
             or first_of(row, "toolDefinitions", "tool_definitions")
         ),
-        response_format=wanted if isinstance(wanted, dict) else None,
+        response_format=parsed(first_of(asked, "response_format") or parameters.get("response_format")),
         input_tokens=count(first_of(usage, "input", "prompt_tokens", "promptTokens", "input_tokens", "inputUsage")),
         output_tokens=count(
             first_of(usage, "output", "completion_tokens", "completionTokens", "output_tokens", "outputUsage")
@@ -142,18 +141,10 @@ def _read_score(row: dict[str, Any]) -> Feedback:
         or (subject.get("id") if first_of(subject, "type", "kind") != "experiment" else None)
     )
     name = text(row.get("name")) or "score"
-    if target is None:
-        raise UnusableError("score_without_target", f"score {name[:40]!r} names no observation, session or trace")
     kind = first_of(row, "dataType", "data_type")
     value, word = row.get("value"), first_of(row, "stringValue", "string_value")
     if kind in ("NUMERIC", "BOOLEAN"):
         found = rating(value) if value is not None else rating(None, word)
     else:  # the number of a category is its place in a list that the row does not show
         found = rating(None, word if word is not None else value if isinstance(value, str) else None)
-    if found is None:
-        shown = word if word is not None and kind != "NUMERIC" else value
-        raise UnusableError(
-            "score_without_scale",
-            f"score {name[:40]!r} is {str(shown)[:40]!r}; it must lie in [0, 1], or be a word such as 'good' or 'bad'",
-        )
-    return Feedback(target=target, value=found, name=name)
+    return make_feedback(target, found, name, word if word is not None and kind != "NUMERIC" else value)

@@ -20,7 +20,7 @@ from learned_router.training.importers.fields import (
     text,
 )
 from learned_router.training.importers.importer import Feedback, Item, Unusable
-from learned_router.training.importers.traced import Answer, UnusableError, attempt, make_record, no_call, rating
+from learned_router.training.importers.traced import Answer, attempt, make_feedback, make_record, no_call, rating
 from learned_router.training.records import Record
 
 _NO_CALLS: Final = {
@@ -84,7 +84,6 @@ def _read_call(run: dict[str, Any]) -> Iterator[Record]:
     parameters, metadata = mapping_of(extra.get("invocation_params")), mapping_of(extra.get("metadata"))
     answer, message = _answer(outputs)
     usage = _usage(outputs, message)
-    wanted = first_of(parameters, "response_format") or first_of(inputs, "response_format")
     yield make_record(
         id=text(run.get("id")),
         model=_model(outputs, message, parameters, inputs, metadata),
@@ -100,7 +99,7 @@ def _read_call(run: dict[str, Any]) -> Iterator[Record]:
             or first_of(inputs, "tools", "functions")
             or mapping_of(extra.get("options")).get("tools")
         ),
-        response_format=wanted if isinstance(wanted, dict) else None,
+        response_format=first_of(parameters, "response_format") or first_of(inputs, "response_format"),
         input_tokens=count(first_of(run, "prompt_tokens") or first_of(usage, "input_tokens", "prompt_tokens")),
         output_tokens=count(
             first_of(run, "completion_tokens") or first_of(usage, "output_tokens", "completion_tokens")
@@ -181,23 +180,12 @@ def _read_stats(target: str, name: str, stats: dict[str, Any]) -> Iterator[Feedb
         known = [(value, times) for value, times in weights if value is not None and times]
         if len(known) == len(votes):
             found = sum(value * times for value, times in known) / sum(times for _, times in known)
-    yield Feedback(target=target, value=_known(found, name, stats.get("avg")), name=name)
+    yield make_feedback(target, found, name, stats.get("avg"))
 
 
 def _read_feedback(row: dict[str, Any]) -> Feedback:
     """A row of ``list_feedback``, on its run."""
-    name, target = text(row.get("key")) or "feedback", text(row.get("run_id"))
-    if target is None:
-        raise UnusableError("score_without_target", f"feedback {name[:40]!r} names no run")
     score, value = row.get("score"), row.get("value")
     found = rating(score) if score is not None else rating(None, value) if isinstance(value, str) else None
-    return Feedback(target=target, value=_known(found, name, score if score is not None else value), name=name)
-
-
-def _known(found: float | None, name: str, shown: Any) -> float:
-    if found is None:
-        raise UnusableError(
-            "score_without_scale",
-            f"feedback {name[:40]!r} is {str(shown)[:40]!r}; it must lie in [0, 1], or be a word such as 'good' or 'bad'",
-        )
-    return found
+    shown = score if score is not None else value
+    return make_feedback(text(row.get("run_id")), found, text(row.get("key")) or "feedback", shown)

@@ -12,7 +12,7 @@ import msgspec
 
 from learned_router.request import STEPS, Message
 from learned_router.training.importers.fields import number
-from learned_router.training.importers.importer import Item, Unusable
+from learned_router.training.importers.importer import Feedback, Item, Unusable
 from learned_router.training.records import Output, Record, ToolCall
 
 # What stands in a trace beside chat calls; each is counted under its own name.
@@ -82,7 +82,7 @@ def make_record(
     start: float | None,
     end: float | None,
     tools: list[dict[str, Any]] | None = None,
-    response_format: dict[str, Any] | None = None,
+    response_format: Any = None,
     input_tokens: int | None = None,
     output_tokens: int | None = None,
     latency_s: float | None = None,
@@ -92,6 +92,7 @@ def make_record(
     """The record of one call. session: the conversation; where there is none, the trace.
 
     start, end: seconds since 1970. latency_s: what the log says itself, for want of an end. step: any but ours is ignored.
+    response_format: anything but an object is ignored.
     An answer that comes with an error is dropped: half an answer is no answer.
     Raises UnusableError when the call has no id, model, messages, or neither answer nor error.
     """
@@ -123,13 +124,28 @@ def make_record(
         messages=messages,
         outputs={model: output},
         tools=tools or None,
-        response_format=response_format,
+        response_format=response_format if isinstance(response_format, dict) else None,
         session=session or trace,
         timestamp=start,
         step=step if isinstance(step, str) and step in STEPS else None,
         # feedback on a whole trace finds its calls by this where the session is longer than the trace
         metadata={"trace": trace} if trace and session and session != trace else None,
     )
+
+
+def make_feedback(target: str | None, value: float | None, name: str, shown: Any) -> Feedback:
+    """A score on what it names. value: in [0, 1], None when its scale cannot be known. shown: the score as logged.
+
+    Raises UnusableError when there is no target or no value.
+    """
+    if target is None:
+        raise UnusableError("score_without_target", f"score {name[:40]!r} names no call, session or trace")
+    if value is None:
+        raise UnusableError(
+            "score_without_scale",
+            f"score {name[:40]!r} is {str(shown)[:40]!r}; it must lie in [0, 1], or be a word such as 'good' or 'bad'",
+        )
+    return Feedback(target=target, value=value, name=name)
 
 
 def rating(value: Any, word: Any = None) -> float | None:
