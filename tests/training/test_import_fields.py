@@ -6,8 +6,10 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from learned_router.training.importers.fields import count, first_of, moment, number, text
+from learned_router.training.importers.fields import count, feedback, first_of, moment, number, rating, text
 
 
 @pytest.mark.parametrize(
@@ -62,3 +64,21 @@ def test_the_unit_of_a_time_changes_at_its_limit(limit: int, unit: float) -> Non
     assert moment(limit) == limit / unit
     below = limit - 1000  # what a float of 1e17 can still tell from it
     assert moment(below) == pytest.approx(below / (unit / 1e3), rel=1e-9)
+
+
+@given(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.none() | st.text())
+def test_a_rating_lies_in_the_unit_interval_or_is_none(value: Any, word: str | None) -> None:
+    found = rating(value, word)
+    assert found is None or 0 <= found <= 1
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [("great", 1.0), ("Thumbs up", 1.0), ("👍", 1.0), ("fail", 0.0), ("thumbs-down", 0.0), ("so-so", None)],
+)
+def test_a_word_says_the_same_in_every_format(word: str, value: float | None) -> None:
+    assert (feedback(word), rating(word), rating(None, word)) == (value, value, value)
+
+
+def test_minus_one_is_a_thumb_down_but_a_score_of_unknown_scale() -> None:
+    assert (feedback(-1), rating(-1)) == (0.0, None)

@@ -1,4 +1,4 @@
-"""What the importers of traces have in common: which rows are whose, and how ratings are read."""
+"""What the importers of traces have in common: which rows are whose."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from learned_router.training.importers.importer import Importer, Unusable
 from learned_router.training.importers.langfuse import Langfuse
 from learned_router.training.importers.langsmith import Langsmith
 from learned_router.training.importers.otel import Otel
-from learned_router.training.importers.traced import rating
 from learned_router.training.records import Record
 
 IMPORTERS: list[Importer] = [Otel(), Langfuse(), Langsmith()]
@@ -51,12 +50,6 @@ def test_a_row_of_no_known_shape_gives_no_record(importer: Importer, row: dict[s
 def test_a_row_of_another_kind_in_the_file_is_counted(importer: Importer) -> None:
     [item] = importer.read({"id": "x", "kind": "other"})
     assert isinstance(item, Unusable)
-
-
-@given(st.none() | st.booleans() | st.floats() | st.integers() | st.text(), st.none() | st.text())
-def test_a_rating_lies_in_the_unit_interval_or_is_none(value: Any, word: str | None) -> None:
-    found = rating(value, word)
-    assert found is None or 0 <= found <= 1
 
 
 def places_in(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

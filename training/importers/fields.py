@@ -18,22 +18,40 @@ from learned_router.training.records import without_surrogates
 SESSION_KEYS: Final = ("session_id", "session", "conversation_id", "thread_id", "litellm_session_id", "trace_id")
 # Units of time by magnitude: seconds since 1970 stay below 1e11 until the year 5138.
 _UNITS: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+# What people and checks say of an answer, in small letters, with _ for spaces and dashes.
 _GOOD: Final = frozenset(
-    {"true", "up", "positive", "thumbs_up", "thumbsup", "thumbs-up", "good", "like", "liked", "yes", "correct", "👍"}
+    [
+        "true",
+        "yes",
+        "good",
+        "great",
+        "correct",
+        "right",
+        "up",
+        "positive",
+        "like",
+        "liked",
+        "thumbs_up",
+        "thumbsup",
+        "pass",
+        "👍",
+    ]
 )
 _BAD: Final = frozenset(
     [
         "false",
+        "no",
+        "bad",
+        "poor",
+        "incorrect",
+        "wrong",
         "down",
         "negative",
-        "thumbs_down",
-        "thumbsdown",
-        "thumbs-down",
-        "bad",
         "dislike",
         "disliked",
-        "no",
-        "wrong",
+        "thumbs_down",
+        "thumbsdown",
+        "fail",
         "👎",
     ]
 )
@@ -153,12 +171,31 @@ def feedback(value: Any) -> float | None:
         return feedback(first_of(value, "rating", "score", "value", "thumbs", "feedback"))
     if isinstance(value, bool):
         return float(value)
-    if isinstance(value, str) and value.strip().lower() in _GOOD | _BAD:
-        return float(value.strip().lower() in _GOOD)
+    if isinstance(value, str) and (said := verdict(value)) is not None:
+        return said
     if value == -1 or value == "-1":
         return 0.0
     found = number(value)
     return found if found is not None and found <= 1 else None
+
+
+def rating(value: Any, word: Any = None) -> float | None:
+    """A score in [0, 1]: a number that lies there, a truth value, or a word that says good or bad. Else None: the scale
+    of a score such as 4 stars cannot be known from one score, nor whether -1 is its lowest."""
+    if isinstance(word, str) and word.strip():
+        return verdict(word)
+    if isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str) and not value.strip().replace(".", "", 1).isdigit():
+        return rating(None, value)
+    found = number(value)
+    return found if found is not None and found <= 1 else None
+
+
+def verdict(word: str) -> float | None:
+    """1 for a word that says good, 0 for one that says bad; None for any other."""
+    said = word.strip().lower().replace(" ", "_").replace("-", "_")
+    return 1.0 if said in _GOOD else 0.0 if said in _BAD else None
 
 
 def session_of(*places: Any) -> str | None:

@@ -18,10 +18,11 @@ from learned_router.training.importers.fields import (
     number,
     object_of,
     parsed,
+    rating,
     text,
 )
 from learned_router.training.importers.importer import Feedback, Item, Unusable
-from learned_router.training.importers.traced import attempt, make_feedback, make_record, no_call, rating
+from learned_router.training.importers.traced import attempt, make_feedback, make_record, no_call
 from learned_router.training.records import Record
 
 _KINDS: Final = {

@@ -17,10 +17,11 @@ from learned_router.training.importers.fields import (
     moment,
     number,
     object_of,
+    rating,
     text,
 )
 from learned_router.training.importers.importer import Feedback, Item, Unusable
-from learned_router.training.importers.traced import Answer, attempt, make_feedback, make_record, no_call, rating
+from learned_router.training.importers.traced import Answer, attempt, make_feedback, make_record, no_call
 from learned_router.training.records import Record
 
 _NO_CALLS: Final = {

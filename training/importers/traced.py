@@ -11,7 +11,6 @@ from typing import Any, Final
 import msgspec
 
 from learned_router.request import STEPS, Message
-from learned_router.training.importers.fields import number
 from learned_router.training.importers.importer import Feedback, Item, Unusable
 from learned_router.training.records import Output, Record, ToolCall
 
@@ -25,12 +24,6 @@ NO_CALL: Final = {
     "outer_span": "a span around a model call, which repeats it; the inner span is read instead",
     "plain_span": "a span without a model call; only chat calls can be routed",
 }
-_GOOD: Final = frozenset(
-    {"true", "yes", "good", "great", "correct", "right", "up", "positive", "like", "thumbs_up", "pass"}
-)
-_BAD: Final = frozenset(
-    {"false", "no", "bad", "poor", "incorrect", "wrong", "down", "negative", "dislike", "thumbs_down", "fail"}
-)
 
 
 class UnusableError(ValueError):
@@ -146,17 +139,3 @@ def make_feedback(target: str | None, value: float | None, name: str, shown: Any
             f"score {name[:40]!r} is {str(shown)[:40]!r}; it must lie in [0, 1], or be a word such as 'good' or 'bad'",
         )
     return Feedback(target=target, value=value, name=name)
-
-
-def rating(value: Any, word: Any = None) -> float | None:
-    """A rating in [0, 1]: a number that lies there, a truth value, or a word that says good or bad. Else None: the scale
-    of a rating such as 4 stars cannot be known from one rating."""
-    if isinstance(word, str) and word.strip():
-        named = word.strip().lower().replace(" ", "_").replace("-", "_")
-        return 1.0 if named in _GOOD else 0.0 if named in _BAD else None
-    if isinstance(value, bool):
-        return float(value)
-    if isinstance(value, str) and not value.strip().replace(".", "", 1).isdigit():
-        return rating(None, value)
-    found = number(value)
-    return found if found is not None and found <= 1 else None
