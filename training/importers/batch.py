@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from learned_router.training.importers.fields import object_of, text
-from learned_router.training.importers.importer import Item, Unusable
+from learned_router.training.importers.importer import Item, Row, Unusable
 from learned_router.training.importers.openai import read_call
 from learned_router.training.importers.spill import open_spill
 from learned_router.training.records import Skipped
@@ -40,8 +40,8 @@ class Batch:
 
 
 def joined(
-    paths: Sequence[Path], skipped: Skipped, read_rows: Callable[[Path, Skipped], Iterator[tuple[dict[str, Any], str]]]
-) -> Iterator[tuple[dict[str, Any], str]]:
+    paths: Sequence[Path], skipped: Skipped, read_rows: Callable[[Path, Skipped], Iterator[Row]]
+) -> Iterator[Row]:
     """Rows of ``request`` and ``response`` with the place of the response, from all batch files of a log.
 
     Requests are kept in a temporary file. Where several batches use the same custom ids, the model tells which request

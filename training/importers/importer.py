@@ -25,6 +25,9 @@ class Feedback(NamedTuple):
     name: str
 
 
+# a row with its place, ``file:line``
+Row = tuple[dict[str, Any], str]
+
 Item = Record | Feedback | Unusable
 
 

@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 
 from learned_router.errors import InputError
 from learned_router.training.importers import IMPORTERS, JOINED
-from learned_router.training.importers.importer import Feedback, Importer, Unusable
+from learned_router.training.importers.importer import Feedback, Importer, Row, Unusable
 from learned_router.training.importers.pair import pair
 from learned_router.training.importers.paired import Paired
-from learned_router.training.importers.rows import Row, files_of, kind_of, read_rows
+from learned_router.training.importers.rows import files_of, kind_of, read_rows
 from learned_router.training.records import Record, Skipped, answer_key, read_records, record_problem
 
 ROWS_TRIED: Final = 100  # a log may begin with rows of no use

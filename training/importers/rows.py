@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, Literal
 import msgspec
 
 from learned_router.errors import InputError, MissingExtraError
+from learned_router.training.importers.importer import Row
 from learned_router.training.records import GZIP_MAGIC, Skipped, read_lines, unzipped_blocks, without_surrogates
 
 PARQUET_MAGIC: Final = b"PAR1"
@@ -48,7 +49,6 @@ _TO_BRACE: Final = re.compile(rb'(?:[^"{}]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL
 _STRING_REST: Final = re.compile(rb'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _STRING_MARK: Final = re.compile(rb'["\\]')
 
-Row = tuple[dict[str, Any], str]
 Kind = Literal["lines", "document", "csv", "parquet"]
 
 

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import msgspec
 
+from learned_router.training.importers.importer import Row
 from learned_router.training.importers.otlp import is_otlp, raw_logs, raw_spans, span_ids
 from learned_router.training.importers.spill import open_spill
 from learned_router.training.records import Skipped
 
-Row = tuple[dict[str, Any], str]
 TABLE: Final = "CREATE TABLE said (place INTEGER PRIMARY KEY, span TEXT, record BLOB, row TEXT, used INTEGER DEFAULT 0)"
 
 
