@@ -182,6 +182,30 @@ def test_litellms_calls_that_are_no_chat_or_were_not_stored_are_counted_with_wha
     assert skipped.places["no_response"][0].startswith("log:3: ")
 
 
+ASKED = {"messages": [{"role": "user", "content": "hi"}]}
+ANSWERED = {"choices": [{"message": {"content": "hello"}}]}
+NAMELESS = {
+    "openai": {"request": ASKED, "response": ANSWERED},
+    "litellm": {**ASKED, "response": ANSWERED, "call_type": "completion", "spend": 0},
+    "helicone": {"request_id": "r", "request_created_at": 1, "delay_ms": 250, "request_body": ASKED}
+    | {"response_body": ANSWERED},
+}
+
+
+@pytest.mark.parametrize("name", NAMELESS)
+def test_a_call_of_which_nothing_names_the_model_is_counted(tmp_path: Path, name: str) -> None:
+    records, skipped = read(write_rows(tmp_path / "log", NAMELESS[name]))
+    assert (records, dict(skipped.counts)) == ([], {"no_model": 1})
+
+
+@pytest.mark.parametrize("name", ["litellm", "helicone"])
+def test_the_rows_own_counts_stand_in_for_what_the_response_did_not_count(tmp_path: Path, name: str) -> None:
+    row = NAMELESS[name] | {"model": "m", "prompt_tokens": 7, "completion_tokens": 8}
+    row["response" if name == "litellm" else "response_body"] = ANSWERED | {"usage": {"prompt_tokens": 3}}
+    (record,), _ = read(write_rows(tmp_path / "log", row))
+    assert (record.outputs["m"].input_tokens, record.outputs["m"].output_tokens) == (3, 8)
+
+
 def test_a_cached_answer_of_litellm_has_no_latency_and_no_cost(tmp_path: Path) -> None:
     row = json.loads((FIXTURES / "litellm" / "standard_logging_payload.jsonl").read_text().splitlines()[0])
     (record,), _ = read(write_rows(tmp_path / "log", row | {"cache_hit": True}))
