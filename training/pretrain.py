@@ -10,7 +10,7 @@ import argparse
 import datetime
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -21,12 +21,13 @@ from learned_router.encoder import Packer
 from learned_router.errors import InputError, LearnedRouterError
 from learned_router.training.fit import fit, forget_checkpoints, predict
 from learned_router.training.importers.logs import read_pairs
+from learned_router.training.labelling.duplicates import Fingerprints
 from learned_router.training.metrics import apgr, trace_curve
 from learned_router.training.model import RouterNet, find_encoder, load_encoder
 from learned_router.training.pretrained import Pretrained, save_pretrained
 from learned_router.training.recipe import Recipe, load_recipe
 from learned_router.training.records import Label, Record, Skipped
-from learned_router.training.split import split
+from learned_router.training.split import FRACTIONS, Keys, group_name, side_limits, side_of, split
 from learned_router.view import FEATURES
 
 # A pair of models is shown in the report when a corpus's fold holds this many requests that both answered
@@ -38,9 +39,11 @@ BALANCE = 0.5
 def read_outcomes(paths: Iterable[Path], skipped: Skipped) -> list[Label]:
     """Every request with the score of each model, as a label whose tiers are the models, split by question.
 
-    The same model in two logs is two tiers, for it was asked for other things. Raises InputError as ``read_pairs``.
+    The same model in two logs is two tiers, for it was asked for other things. Requests that repeat each other, in one
+    log or in two, stand on one side, as in ``learned-router label``. Raises InputError as ``read_pairs``.
     """
-    labels = []
+    labels: list[Label] = []
+    keys, prints = Keys(), Fingerprints()
     for record in read_pairs(paths, skipped):
         quality = {
             tier_name(record, model): float(output.score)
@@ -66,7 +69,30 @@ def read_outcomes(paths: Iterable[Path], skipped: Skipped) -> list[Label]:
                 licence=record.licence,
             )
         )
-    return split(labels)
+        keys.add(record)
+        prints.add(record.messages, record.tools, record.response_format)
+    groups = keys.groups(prints.find().first)
+    prints.close()
+    for label, group in zip(labels, groups.tolist(), strict=True):
+        label.group = group_name(group)
+        label.split = side_of(label.group, side_limits(FRACTIONS), 0)
+    return labels
+
+
+def choose_taught(labels: Sequence[Label], left_out: Collection[str] = ()) -> list[Label]:
+    """The labels to learn from: none that could stand in the calibration or test split of anybody's labels.
+
+    Labels made from one log alone know nothing of a question's repetitions in another, and may name its group
+    otherwise: a question is learned from when its whole group, and each member by itself, stands in the training split.
+    left_out: sources to learn nothing from.
+    """
+    alone = split([msgspec.structs.replace(label, session=None) for label in labels])
+    for_others = {label.group for label, by_itself in zip(labels, alone, strict=True) if by_itself.split != "train"}
+    return [
+        label
+        for label in labels
+        if label.split == "train" and label.group not in for_others and label.source not in left_out
+    ]
 
 
 def tier_name(record: Record, model: str) -> str:

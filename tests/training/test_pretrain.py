@@ -1,0 +1,205 @@
+"""Pretraining learns from all models of all logs and from nobody's test split; training begins where it ended."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from learned_router.encoder import Packer
+from learned_router.errors import InputError
+from learned_router.request import Message
+from learned_router.router import Router
+from learned_router.training import pretrain
+from learned_router.training.fit import fit
+from learned_router.training.labels import load_labels
+from learned_router.training.model import RouterNet, find_encoder, load_encoder
+from learned_router.training.pipeline import train
+from learned_router.training.pretrained import ABOUT, WEIGHTS, is_pretrained
+from learned_router.training.recipe import EncoderKnobs, Recipe
+from learned_router.training.records import Label, Output, Record, Skipped, read_labels, write_jsonl
+from learned_router.training.split import split
+
+MODELS = ("model-a", "model-b", "model-c")
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory, label_file: Path) -> Path:
+    """The synthetic labels as a log of three models, of which the last answered every other request."""
+    path = tmp_path_factory.mktemp("logs") / "log.jsonl.gz"
+    records = []
+    for index, label in enumerate(read_labels([label_file], Skipped())):
+        small, top = label.quality.values()
+        scores = dict(zip(MODELS, (small, top, top), strict=True))
+        asked = MODELS if index % 2 else MODELS[:2]
+        text = f"{label.messages[0].content} of customer number {index}"  # a question of its own
+        outputs = {model: Output(text="x", score=scores[model]) for model in asked}
+        records.append(Record(label.id, [Message("user", text)], outputs, step=label.step, source="own"))
+    write_jsonl(path, records)
+    return path
+
+
+@pytest.fixture(scope="module")
+def recipe_file(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "pre.toml"
+    path.write_text(
+        f'name = "pre"\n[modes]\nbalanced = 0.95\n[encoder]\nname = "{tiny_encoder}"\n'
+        "[fit]\nepochs = 2\nhidden = 48\nlearning_rate = 5e-3\nhead_learning_rate = 5e-3\nbatch_size = 16\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.fixture(scope="module")
+def pretrained(logs: Path, recipe_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command writes."""
+    out = tmp_path_factory.mktemp("pretrained") / "encoder"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["pretrain", str(logs), "--out", str(out), "--recipe", str(recipe_file)])
+        assert pretrain.main() == 0
+    return out
+
+
+def on(recipe: Recipe, encoder: Path, **knobs: object) -> Recipe:
+    return msgspec.structs.replace(
+        recipe, encoder=EncoderKnobs(name=str(encoder)), fit=msgspec.structs.replace(recipe.fit, **knobs)
+    )
+
+
+def test_every_model_of_a_log_is_a_tier_of_its_own(logs: Path) -> None:
+    labels = pretrain.read_outcomes([logs], Skipped())
+    assert [len(label.quality) for label in labels[:4]] == [2, 3, 2, 3]
+    assert set(labels[1].quality) == {f"{model} @ own" for model in MODELS}
+
+
+def test_requests_without_scores_are_counted_and_left_out(tmp_path: Path) -> None:
+    path, skipped = tmp_path / "log.jsonl", Skipped()
+    write_jsonl(path, [Record("a", [Message("user", "list the orders")], {"m": Output(text="x")})])
+    assert pretrain.read_outcomes([path], skipped) == []
+    assert skipped.counts["no_scores"] == 1
+
+
+def test_nothing_is_learned_that_stands_in_a_test_split_of_labels_made_alone() -> None:
+    # one session holds them all together; alone, each of these questions has a side of its own
+    labels = [
+        Label(
+            f"{i}", [Message("user", f"how many parcels left depot number {i} on Monday?")], {"m @ a": 1.0}, {}, "gold"
+        )
+        for i in range(60)
+    ]
+    for label in labels:
+        label.session = "one" if int(label.id) < 3 else None
+    together = split([msgspec.structs.replace(label) for label in labels])
+    taught = pretrain.choose_taught(together)
+    alone = {label.id: label.split for label in split([msgspec.structs.replace(x, session=None) for x in labels])}
+    assert 0 < len(taught) < len(labels)
+    assert all(label.split == "train" and alone[label.id] == "train" for label in taught)
+    in_session = {label.id for label in labels if label.session}
+    if any(alone[name] != "train" for name in in_session):
+        assert not in_session & {label.id for label in taught}
+
+
+def test_a_source_can_be_left_out(logs: Path) -> None:
+    labels = pretrain.read_outcomes([logs], Skipped())
+    assert pretrain.choose_taught(labels, ["own"]) == []
+    assert pretrain.choose_taught(labels, ["another"])
+
+
+def test_a_small_log_is_not_drowned_by_a_large_one() -> None:
+    labels = [
+        Label(f"{i}", [Message("user", "x")], {"m": 1.0}, {}, "gold", source="large" if i < 90 else "small")
+        for i in range(100)
+    ]
+    weights = {label.source: label.weight for label in pretrain.balance(labels)}
+    assert weights["large"] == 1.0
+    assert weights["small"] == pytest.approx(3.0)
+
+
+def test_only_what_changed_is_kept_and_in_half_the_bytes(pretrained: Path, tiny_encoder: Path) -> None:
+    kept = load_file(pretrained / WEIGHTS)
+    assert {tensor.dtype for tensor in kept.values()} == {torch.float16}
+    assert not any("word_embeddings" in name for name in kept)  # the recipe does not train them
+    assert not any(name.startswith(("quality.", "step.")) for name in kept)
+    assert any(name.startswith("encoder.encoder.layer.0") for name in kept)
+    assert find_encoder(str(pretrained)) == tiny_encoder
+
+
+def test_training_begins_where_pretraining_ended(
+    pretrained: Path, tiny_recipe: Recipe, label_file: Path, tmp_path: Path
+) -> None:
+    labels = [label for label in read_labels([label_file], Skipped()) if label.split == "train"]
+    packer = Packer.load(Path(find_encoder(str(pretrained))) / "tokenizer.json", tiny_recipe.view)
+    net = fit(labels, packer, on(tiny_recipe, pretrained, epochs=0), tmp_path / "checkpoints")
+    learned = load_file(pretrained / WEIGHTS)
+    now = net.state_dict()
+    assert all(torch.equal(now[name], tensor.float()) for name, tensor in learned.items())
+    assert net.hidden[1].out_features == 48
+
+
+def test_a_router_trained_on_it_loads_and_routes(
+    pretrained: Path, tiny_recipe: Recipe, label_file: Path, tmp_path: Path
+) -> None:
+    train(load_labels([label_file]), tmp_path / "router", on(tiny_recipe, pretrained, epochs=1), baselines=False)
+    router = Router.load(tmp_path / "router")
+    easy, hard = router.route_batch(
+        ["count the orders of today", "plan the migration of every order to another region"]
+    )
+    assert easy.regret <= hard.quality["frontier"] - hard.quality["small"]
+
+
+def test_an_encoder_that_is_torn_is_refused_with_what_to_do(
+    pretrained: Path, tiny_recipe: Recipe, label_file: Path, tmp_path: Path
+) -> None:
+    labels = [label for label in read_labels([label_file], Skipped()) if label.split == "train"]
+    packer = Packer.load(Path(find_encoder(str(pretrained))) / "tokenizer.json", tiny_recipe.view)
+
+    def fitted() -> RouterNet:
+        return fit(labels, packer, on(tiny_recipe, torn, epochs=0), tmp_path / "checkpoints")
+
+    torn = tmp_path / "torn"
+    torn.mkdir()
+    about = (pretrained / ABOUT).read_bytes()
+    (torn / ABOUT).write_bytes(about)
+    with pytest.raises(InputError, match=r"pretrained\.safetensors.*pretrain it again"):
+        fitted()
+    (torn / WEIGHTS).write_bytes((pretrained / WEIGHTS).read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"pretrained\.safetensors.*pretrain it again"):
+        fitted()
+    (torn / ABOUT).write_bytes(about.replace(b'"last_chars"', b'"first_chars"'))
+    with pytest.raises(InputError, match="other features"):
+        fitted()
+    (torn / ABOUT).write_bytes(about[:40])
+    with pytest.raises(InputError, match=r"pretrained\.json"):
+        fitted()
+    assert is_pretrained(torn)
+
+
+def test_a_quality_that_is_not_known_teaches_nothing(tiny_recipe: Recipe) -> None:
+    net = RouterNet(load_encoder(tiny_recipe.encoder), n_tiers=3, n_steps=2, n_features=4, knobs=tiny_recipe.fit)
+    logits = torch.tensor([[0.5, -1.0, 2.0], [0.1, 0.2, 0.3]])
+    step, steps = torch.zeros(2, 2), torch.tensor([-1, -1])
+
+    def loss(quality: list[list[float]], columns: slice = slice(None)) -> float:
+        truth = torch.tensor(quality, dtype=torch.float32)[:, columns]
+        return float(net.loss(logits[:, columns], step, truth, torch.ones(2), steps))
+
+    nan = float("nan")
+    assert loss([[1, 0, nan], [0, 1, nan]]) == pytest.approx(loss([[1, 0, nan], [0, 1, nan]], slice(2)))
+    assert np.isfinite(loss([[nan, nan, nan], [0, 1, 1]]))
+    assert loss([[1, 0, 1], [0, 1, 0]]) != pytest.approx(loss([[1, 0, nan], [0, 1, nan]]))
+
+
+def test_logs_that_teach_nothing_end_with_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log.jsonl"
+    write_jsonl(path, [Record("a", [Message("user", "list the orders")], {"m": Output(text="x")})])
+    monkeypatch.setattr(sys, "argv", ["pretrain", str(path), "--out", str(tmp_path / "out")])
+    assert pretrain.main() == 2
+    assert "score" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
