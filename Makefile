@@ -18,7 +18,7 @@ test: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	.ci/types
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
