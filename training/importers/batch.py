@@ -59,12 +59,12 @@ def joined(
             for row, place in read_rows(path, Skipped()):  # what is wrong with it was counted the first time
                 if "body" in row and isinstance(row.get("custom_id"), str):
                     continue
-                body = _request_of(spill, row)
-                if isinstance(body, Unusable):
-                    skipped.add(body.reason, f"{place}: {body.detail}")
+                asked = _request_of(spill, row)
+                if isinstance(asked, Unusable):
+                    skipped.add(asked.reason, f"{place}: {asked.detail}")
                 else:
                     answer = {key: row[key] for key in ("id", "response", "error") if row.get(key) is not None}
-                    yield {"request": body, **answer}, place
+                    yield {"request": asked, **answer}, place
         for custom_id, place in spill.execute("SELECT custom_id, place FROM asked WHERE NOT used ORDER BY rowid"):
             skipped.add("no_response", f"{place}: no response to {custom_id!r}; give the batch's output file beside it")
 

@@ -124,7 +124,9 @@ def read_tools(value: Any) -> list[dict[str, Any]] | None:
     tools = []
     for item in value if isinstance(value, list) else [] if value is None else [value]:
         tool = parsed(item)
-        inner = tool.get("function") if isinstance(tool, dict) and isinstance(tool.get("function"), dict) else tool
+        inner = mapping_of(tool)
+        if isinstance(inner.get("function"), dict):
+            inner = inner["function"]
         name = first_of(inner, "name", "id", "type")
         if not isinstance(name, str):
             raise UnusableError("unreadable_tools", f"a tool of type {type(tool).__name__} has no name")
@@ -161,7 +163,8 @@ def _read_message(item: Any) -> list[Message]:
             return [Message(role="user", content=item)]
         item = whole
     if isinstance(item, list) and len(item) == 2 and all(isinstance(part, str) for part in item):
-        return [Message(role=_ROLES.get(item[0], item[0]), content=item[1])]
+        speaker: str = item[0]
+        return [Message(role=_ROLES.get(speaker, speaker), content=item[1])]
     if not isinstance(item, dict):
         raise UnusableError("unreadable_messages", f"a message of type {type(item).__name__}; it must be an object")
     if "role" not in item and item.get("type") in (*_CALL, *_RESULT):  # items of OpenAI's Responses

@@ -124,7 +124,7 @@ def _answer(outputs: dict[str, Any]) -> tuple[Answer | None, dict[str, Any]]:
         return None, {}
     if "role" in outputs or isinstance(outputs.get("content"), list):  # a message, OpenAI's or Anthropic's
         found = outputs
-    if isinstance(found, list) and found is outputs.get("messages"):
+    if found is outputs.get("messages") and isinstance(found, list):
         found = found[-1:]
     fields = mapping_of(found)
     return read_answer(found), mapping_of(fields.get("kwargs")) or fields

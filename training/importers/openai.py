@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from learned_router.training.importers.calls import make_record
-from learned_router.training.importers.chat import error_text, read_request, read_response
+from learned_router.training.importers.chat import Answered, error_text, read_request, read_response
 from learned_router.training.importers.fields import (
     feedback,
     first_of,
@@ -88,11 +88,10 @@ def read_call(row: dict[str, Any]) -> Record | Unusable:
     if isinstance(answered, Unusable):
         if not error:
             return answered
-        model, output, response_id, created, notes = None, Output(error=error), None, None, {}
-    else:
-        model, output, response_id, created, notes = answered
-        if error and not output.error:
-            output = Output(error=error)
+        answered = Answered(None, Output(error=error), None, None, {})
+    model, output, response_id, created, notes = answered
+    if error and not output.error:
+        output = Output(error=error)
     model = model or text(row.get("model")) or asked.model
     output.latency_s = _latency_s(row)
     output.cost_usd = number(first_of(row, *_COSTS))

@@ -27,5 +27,9 @@ class Paired:
 
     def read(self, row: dict[str, Any]) -> Iterator[Item]:
         record = convert_object(row, Record)
-        problem = record if isinstance(record, tuple) else record_problem(record)
-        yield Unusable(*problem) if problem else record
+        if isinstance(record, tuple):
+            yield Unusable(*record)
+        elif problem := record_problem(record):
+            yield Unusable(*problem)
+        else:
+            yield record
