@@ -36,7 +36,8 @@ def scale_quality(logits: np.ndarray, quality: np.ndarray, weight: np.ndarray) -
 
 def apply_scaling(logits: np.ndarray, scaling: Scaling) -> np.ndarray:
     """Calibrated qualities, (n, n_tiers)."""
-    return 1.0 / (1.0 + np.exp(-(logits * scaling.slope + scaling.bias)))
+    quality: np.ndarray = 1.0 / (1.0 + np.exp(-(logits * scaling.slope + scaling.bias)))
+    return quality
 
 
 def log_loss(logits: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def train(
     embeddings kept in ``cache``. console: where progress goes.
     Raises LabelError when the labels cannot train a router, ExportError when the artifact cannot be written or trusted.
     """
-    say = console.print if console else lambda line: None
+    say: Callable[[str], None] = console.print if console else lambda line: None
     check_trainable(labels)
     export.check_target(out)
     packer = Packer.load(Path(find_encoder(recipe.encoder.name)) / "tokenizer.json", recipe.view)
@@ -86,7 +86,7 @@ def train(
     logits, _, _ = predict(net, calibration, packer, recipe)
     scaling = scale_quality(logits, truth, weight)
     seen = random.Random(seed).sample(train_split, min(len(train_split), KNOWN_ROWS))
-    seen += [bare for label in seen if (bare := bare_label(label))]
+    seen += [shown for label in seen if (shown := bare_label(label))]
     known = fit_known(predict(net, seen, packer, recipe)[2], recipe.calibrate.ood_centres, seed)
 
     say("exporting")

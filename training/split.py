@@ -75,7 +75,8 @@ class Keys:
         by_session, by_stem = (np.full(count, nothing, dtype=np.uint64) for _ in range(2))
         np.minimum.at(by_session, members, np.where(sessions == 0, nothing, sessions))
         np.minimum.at(by_stem, members, names)
-        return np.where(by_session == nothing, by_stem, by_session)[members]
+        group_names: NDArray[np.uint64] = np.where(by_session == nothing, by_stem, by_session)[members]
+        return group_names
 
 
 def split(labels: Sequence[Label], *, fractions: Sequence[float] = FRACTIONS, seed: int = 0) -> list[Label]:

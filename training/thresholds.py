@@ -66,4 +66,5 @@ def operating_point(
 
 def _least_threshold(predicted: np.ndarray) -> np.ndarray:
     """For each row the smallest threshold at which a tier below the top is taken: (n,)."""
-    return (predicted[:, -1:] - predicted[:, :-1]).min(axis=1)
+    least: np.ndarray = (predicted[:, -1:] - predicted[:, :-1]).min(axis=1)
+    return least

@@ -79,8 +79,8 @@ class SentenceEncoder:
         return states @ self._weights[f"{name}.weight"].T + self._weights[f"{name}.bias"]
 
     def _normalise(self, states: Floats, name: str) -> Floats:
-        centred = states - states.mean(axis=-1, keepdims=True)
-        scale = np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + np.float32(EPSILON))
+        centred: Floats = states - states.mean(axis=-1, keepdims=True)
+        scale: Floats = np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + np.float32(EPSILON))
         return centred / scale * self._weights[f"{name}.weight"] + self._weights[f"{name}.bias"]
 
 

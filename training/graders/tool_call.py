@@ -213,7 +213,7 @@ def _agrees_with(other: ToolCall, record: Record) -> Matches:
             return False
         found = read_arguments(call)
         if found is None or wanted is None:
-            return call.arguments == other.arguments
+            return bool(call.arguments == other.arguments)
         if found.keys() == wanted.keys() and _is_commutative(other.name):
             return _same_values(found, wanted)
         both, alone = found.keys() & wanted.keys(), found.keys() ^ wanted.keys()

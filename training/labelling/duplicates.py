@@ -244,7 +244,7 @@ def _sketch(text: str) -> bytes:
     count = len(letters) - GRAM + 1
     if count < 1:
         return _NO_SKETCH
-    grams = np.ndarray((count,), dtype="<u8", buffer=letters, strides=(1,))
+    grams: NDArray[np.uint64] = np.ndarray((count,), dtype="<u8", buffer=letters, strides=(1,))
     hashes = (((grams ^ (grams >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)) >> np.uint64(32)).astype(np.uint32)
     if count <= END:
         hashes.sort()
@@ -259,7 +259,7 @@ def _sketch(text: str) -> bytes:
 
 def _distinct(sketches: NDArray[np.uint32]) -> NDArray[np.bool_]:
     """bool, as ``sketches``, uint32 (n, KEPT): hashes that are the first of their kind in their row."""
-    fresh = sketches != EMPTY
+    fresh: NDArray[np.bool_] = sketches != EMPTY
     fresh[:, 1:] &= sketches[:, 1:] != sketches[:, :-1]
     return fresh
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from hashlib import sha256
 from typing import Any, Final, TypeVar
 
@@ -120,7 +120,7 @@ class _Pen:
         lowered = text.lower()
         for rule in self._rules:
             if rule.may_match(text, lowered):
-                text = rule.pattern.sub(lambda match, rule=rule: self._replace(match, rule), text)
+                text = rule.pattern.sub(partial(self._replace, rule=rule), text)
         for pattern, name in self._known():
             text = pattern.sub(name, text)
         return text

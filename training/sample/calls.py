@@ -154,6 +154,7 @@ def make_reformat(rng: random.Random, scene: Scene, level: int) -> Case:
 
 def make_convert(rng: random.Random, scene: Scene, level: int) -> Case:
     """A call failed on a number given in words or in the wrong unit. Level 1: words; level 2: a conversion."""
+    check: dict[str, Any]
     if level == 1:
         value = rng.randint(2, 12)
         said, error = NUMBER_WORDS[value], "limit must be an integer"

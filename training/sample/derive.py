@@ -153,7 +153,8 @@ def _next_step(record: Record, facts: dict[str, Any]) -> Any:
 
 
 def _code(record: Record) -> str:
-    return re.findall(r"```python\n(.*?)\n```", last_text(record), re.DOTALL)[0]
+    blocks: list[str] = re.findall(r"```python\n(.*?)\n```", last_text(record), re.DOTALL)
+    return blocks[0]
 
 
 def _function_name(record: Record, facts: dict[str, Any]) -> Any:
