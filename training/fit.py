@@ -132,6 +132,7 @@ class _Trainer(Trainer):
     """Hugging Face's Trainer with our rates by layer."""
 
     knobs: FitKnobs
+    optimizer: torch.optim.Optimizer | None
 
     def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -188,7 +189,8 @@ def fit(
     if checkpoint is None:
         warm_up_heads(model, rows, packer, seed)
     if recipe.fit.epochs == 0:
-        return model.eval()
+        model.eval()
+        return model
     steps = math.ceil(len(rows) / recipe.fit.batch_size) * recipe.fit.epochs
     trainer = _Trainer(
         model=model,
@@ -220,7 +222,8 @@ def fit(
     trainer.remove_callback(PrinterCallback)  # it prints a dict of timings
     trainer.knobs = recipe.fit
     trainer.train(resume_from_checkpoint=checkpoint)
-    return model.cpu().eval()
+    model.cpu().eval()
+    return model
 
 
 def warm_up_heads(model: RouterNet, rows: LabelRows, packer: Packer, seed: int) -> None:
@@ -271,7 +274,7 @@ def forget_checkpoints(checkpoints: Path) -> None:
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-@torch.inference_mode()
+@torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is skipped
 def predict(
     model: RouterNet, labels: Sequence[Label], packer: Packer, recipe: Recipe
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

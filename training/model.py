@@ -196,7 +196,8 @@ class Known(NamedTuple):
         """Distances, (n,), of embeddings (n, width)."""
         points = (embeddings - self.centre) @ self.whiten
         squared = (points**2).sum(1)[:, None] - 2 * points @ self.centres.T + (self.centres**2).sum(1)
-        return np.sqrt(np.maximum(squared.min(axis=1), 0.0))
+        distances: np.ndarray = np.sqrt(np.maximum(squared.min(axis=1), 0.0))
+        return distances
 
 
 class CalibratedNet(nn.Module):
