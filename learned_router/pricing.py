@@ -82,16 +82,24 @@ def parse_prices(options: Iterable[str]) -> dict[str, Price]:
     prices: dict[str, Price] = {}
     for option in options:
         name, _, value = option.rpartition("=")  # a model's name may itself hold '='
-        try:
-            given, made = (float(number) for number in value.split(","))
-        except ValueError:
-            given = made = math.nan
-        if not name or not (0 <= given < math.inf and 0 <= made < math.inf):
+        price = parse_price(value, "--price")
+        if not name or price is None:
             raise InputError(f"--price {option!r}: write NAME=IN,OUT in $ per million tokens, as in small=0.15,0.6")
         if name in prices:
             raise InputError(f"--price {option!r}: {name!r} is given twice")
-        prices[name] = Price(given, made, "--price", datetime.now(UTC).date().isoformat())
+        prices[name] = price
     return prices
+
+
+def parse_price(value: str, source: str) -> Price | None:
+    """``IN,OUT``, dollars per million tokens, as ``source`` said today; None when it is anything else."""
+    try:
+        given, made = (float(number) for number in value.split(","))
+    except ValueError:
+        return None
+    if not (0 <= given < math.inf and 0 <= made < math.inf):
+        return None
+    return Price(given, made, source, datetime.now(UTC).date().isoformat())
 
 
 def price_in_package(model: str) -> Price | None:

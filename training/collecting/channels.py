@@ -104,7 +104,7 @@ class LitellmChannel:
             import litellm
         except ModuleNotFoundError:
             raise MissingExtraError(
-                f"a tier goes through litellm ({endpoint.served_name}), which is not installed: "
+                f"a model is asked through litellm ({endpoint.served_name}), which is not installed: "
                 "pip install 'learned-router[litellm]'"
             ) from None
         litellm.suppress_debug_info = True  # it prints advice and links at each failure

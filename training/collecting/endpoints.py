@@ -1,4 +1,4 @@
-"""Read what ``--tier``, ``--key`` and ``--price`` say of a tier. Knows how a tier is spelt; sends nothing.
+"""Read what ``--tier``, ``--key`` and ``--price`` say of a tier, and where a model is asked. Sends nothing.
 
 A tier is ``NAME=MODEL`` (answers that the log holds, never asked), ``NAME=MODEL@URL`` (an OpenAI-compatible server, its base
 URL up to ``/v1``; ``#SERVED`` behind it where the server calls the model by another name), ``NAME=litellm:MODEL`` or
@@ -25,6 +25,8 @@ SPELLING: Final = (
 )
 # a URL or litellm behind the last such '@'; a model's own name may hold one, as in claude-3-5-sonnet@20240620
 WHERE: Final = re.compile(r"@(?=https?://|litellm:)", re.IGNORECASE)
+
+VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -87,7 +89,7 @@ def api_key(endpoint: Endpoint) -> str | None:
     if not key:
         raise InputError(
             f"environment variable {endpoint.api_key_variable} is empty or not set; it must hold the API key of "
-            f"{endpoint.url}. Set it, or name another variable with --key NAME=VARIABLE"
+            f"{endpoint.url}. Set it, or name another variable (--key NAME=VARIABLE, a judge's --judge-key VARIABLE)"
         )
     if not key.isascii() or not key.isprintable():
         raise InputError(
@@ -98,47 +100,56 @@ def api_key(endpoint: Endpoint) -> str | None:
 
 
 def _parse_tier(option: str, variables: Mapping[str, str]) -> CollectTier:
-    told = _without_secrets(option)
+    told = without_secrets(option)
     try:
         option.encode()
     except UnicodeEncodeError:
         raise InputError(f"--tier {told!r}: not UTF-8; write it with characters that are") from None
     name, separator, value = option.partition("=")
-    model, *places = WHERE.split(value)
-    if len(places) > 1:
-        model, places = "@".join([model, *places[:-1]]), places[-1:]
-    if value.startswith(LITELLM):
-        model, places = value.removeprefix(LITELLM), [value]
+    model, place = split_model(value)
     if not separator or not name or not model:
         raise InputError(f"--tier {told!r}: {SPELLING}")
-    if not places:
+    if place is None:
         if "://" in value:
             raise InputError(f"--tier {told!r}: not an http or https URL; {SPELLING}")
         return CollectTier(name, model)
-    (place,) = places
+    return CollectTier(
+        name, model, read_endpoint(place, variables.get(name), option=f"--tier {name}", key_option=f"--key {name}=")
+    )
+
+
+def split_model(value: str) -> tuple[str, str | None]:
+    """Model and place of ``MODEL``, ``MODEL@URL``, ``litellm:MODEL`` or ``MODEL@litellm:SERVED``; the place is None where
+    none is said, and the model empty where a name is missing."""
+    if value.startswith(LITELLM):
+        return value.removeprefix(LITELLM), value
+    model, *places = WHERE.split(value)
+    if not places:
+        return model, None
+    place = places[-1]
+    return "" if place == LITELLM else "@".join([model, *places[:-1]]), place
+
+
+def read_endpoint(place: str, variable: str | None, *, option: str, key_option: str) -> Endpoint:
+    """Where ``split_model`` says that a model is asked.
+
+    variable: of the key; without it, ``OPENAI_API_KEY`` for OpenAI's own host alone. option: what gave the place, for
+    messages; key_option: what a variable's name is put behind. Raises InputError for a URL that is none or holds a secret.
+    """
     if place.startswith(LITELLM):
-        served = place.removeprefix(LITELLM)
-        if not served:
-            raise InputError(f"--tier {told!r}: {SPELLING}")
-        endpoint = Endpoint(LITELLM, served, variables.get(name))
-    else:
-        endpoint = _parse_url(name, place, variables.get(name))
-    return CollectTier(name, model, endpoint)
-
-
-def _parse_url(name: str, url: str, variable: str | None) -> Endpoint:
+        return Endpoint(LITELLM, place.removeprefix(LITELLM), variable)
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(place)
         _ = parts.port
     except ValueError as error:
-        raise InputError(f"--tier {name}: its URL cannot be read ({error}); write https://HOST/v1") from None
+        raise InputError(f"{option}: its URL cannot be read ({error}); write https://HOST/v1") from None
     if "@" in parts.netloc or parts.query:  # not repeated here: a key may stand in it
         raise InputError(
-            f"--tier {name}: its URL holds a user, a password or a query; give the bare URL, and the key in an "
-            f"environment variable named by --key {name}=VARIABLE"
+            f"{option}: its URL holds a user, a password or a query; give the bare URL, and the key in an "
+            f"environment variable named by {key_option}VARIABLE"
         )
     if not parts.hostname:
-        raise InputError(f"--tier {name}: its URL {url!r} has no host; write https://HOST/v1")
+        raise InputError(f"{option}: its URL {place!r} has no host; write https://HOST/v1")
     base = f"{parts.scheme.lower()}://{parts.netloc}{parts.path.rstrip('/')}".removesuffix("/chat/completions")
     if variable is None and parts.scheme == "https" and parts.hostname.endswith(".openai.com"):
         variable = OPENAI_KEY
@@ -149,7 +160,7 @@ def _variables(options: Sequence[str]) -> dict[str, str]:
     variables: dict[str, str] = {}
     for option in options:
         name, _, variable = option.partition("=")
-        if not name or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):  # not repeated: it may be the key itself
+        if not name or not VARIABLE.fullmatch(variable):  # not repeated: it may be the key itself
             raise InputError(
                 f"--key {name}: write NAME=VARIABLE, the name of the environment variable that holds the key; "
                 "the key itself is never given on the command line"
@@ -182,5 +193,6 @@ def _check_names(option: str, given: Mapping[str, object], known: Sequence[str])
             )
 
 
-def _without_secrets(option: str) -> str:
+def without_secrets(option: str) -> str:
+    """``option`` without what may be a key in its URL, for messages."""
     return re.sub(r"//[^/@]*@|\?.*", "…", option)
