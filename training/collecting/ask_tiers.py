@@ -17,7 +17,7 @@ import msgspec
 from learned_router.errors import InputError
 from learned_router.pricing import Price
 from learned_router.training.collecting.ask import Answer, Asker, Patience
-from learned_router.training.collecting.budget import Budget, body_tokens, output_tokens
+from learned_router.training.collecting.budget import Budget, charged_tokens
 from learned_router.training.collecting.channels import Channel, open_channel
 from learned_router.training.collecting.collect_plan import Plan, Question
 from learned_router.training.collecting.endpoints import CollectTier
@@ -229,11 +229,10 @@ class Collection:
 
 
 def _usd_of(price: Price, run: TierRun, output: Output, body: dict[str, Any]) -> float:
-    """What an answer has cost; counted by the rule where the server does not count, since nothing is never the price."""
+    """What an answer has cost, added to what the tier has cost so far."""
     if output.input_tokens is None or output.output_tokens is None:
         run.uncounted += 1
-    given = body_tokens(body) if output.input_tokens is None else output.input_tokens
-    made = output_tokens(output)
+    given, made = charged_tokens(body, output)
     usd = price.cost_usd(given, made)
     run.input_tokens += given
     run.output_tokens += made

@@ -80,6 +80,13 @@ def output_tokens(output: Output) -> int:
     return text_tokens((output.text or "") + written)
 
 
+def charged_tokens(body: Mapping[str, Any], output: Output) -> tuple[int, int]:
+    """Tokens of a request and of its answer as the server counts them; by the rule where it does not, since nothing is
+    never the price."""
+    given = body_tokens(body) if output.input_tokens is None else output.input_tokens
+    return given, output_tokens(output)
+
+
 def answer_tokens(record: Record) -> int | None:
     """Tokens of the longest answer that the log holds for a request; None when it holds none."""
     held = [
