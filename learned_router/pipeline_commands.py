@@ -125,7 +125,9 @@ def label(
         str | None, typer.Option(help="MODEL@URL: a model that compares what nothing else settles.")
     ] = None,
     judge_budget: Annotated[float | None, typer.Option(help="US dollars that the judge may cost.")] = None,
-    judge_price: Annotated[str | None, typer.Option(help="IN,OUT: the judge's price in $ per million tokens.")] = None,
+    judge_price: Annotated[
+        str | None, typer.Option(help="IN,OUT: the judge's price, $ per 1M tokens; else the known one.")
+    ] = None,
     judge_key: Annotated[str | None, typer.Option(help="Environment variable that holds the judge's key.")] = None,
     seed: SeedOption = 0,
     json: JsonFlag = False,

@@ -86,6 +86,8 @@ def grade_record(
     if found is not None:
         return _with_format(record, outputs, found)
     top = list(outputs)[-1]
+    if options.grader == "judge" and grade_frontier(outputs[top]) is not None:
+        return "not_judged", "the judge gave no verdict on it, or was not asked; the line about the judge says why"
     if options.grader is not None:
         return "grader_does_not_fit", f"its answers cannot be graded by {options.grader}; leave --grader out to pick"
     return "no_frontier_output", f"no usable reference, and {top} has no text, no calls or an error"
