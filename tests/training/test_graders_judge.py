@@ -164,6 +164,9 @@ def test_a_run_killed_between_the_two_orders_keeps_the_answer_it_paid_for(tmp_pa
         ('{"winner": "both"}', None),
         ('{"winner": 1}', None),
         ("I cannot say", None),
+        ('{"reason": "<one or two sentences>", "winner": "A" or "B" or "tie"}', None),
+        ("winner: A, for it is right. Or winner: B", None),
+        ('The answer to the request is "A" or "B" or "tie"', None),
         ("", None),
     ],
 )
@@ -287,6 +290,18 @@ def test_an_option_that_the_judge_does_not_take_is_left_out(model: ModelServer, 
     model.play = refuse
     with judge_at(model.url, tmp_path / "j.jsonl") as judge:
         assert ask_about(judge, 1) != [None]
+
+
+def test_a_form_of_replies_is_asked_for_until_the_judges_server_refuses_it(model: ModelServer, tmp_path: Path) -> None:
+    def refuse(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> bool:
+        if "response_format" in body:
+            reply(handler, 400, b"This response_format type is unavailable now")
+        return "response_format" in body
+
+    model.play = refuse
+    with judge_at(model.url, tmp_path / "j.jsonl") as judge:
+        assert None not in ask_about(judge, 2)
+    assert ["response_format" in body for body in model.asked] == [True] * 2 + [False] * 4
 
 
 def test_the_budget_holds_over_several_runs_and_what_it_leaves_is_counted(model: ModelServer, tmp_path: Path) -> None:

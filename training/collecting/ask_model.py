@@ -6,6 +6,7 @@ Knows endpoints, prices and the budget; knows nothing of what is asked or what f
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -22,12 +23,14 @@ from learned_router.training.records import Output
 SIDE_BY_SIDE: Final = 2
 # says nothing of the next request: this one was too long, or the run's own affair
 OF_ITS_OWN: Final = frozenset({"bad_request", "too_long", "over_budget", "interrupted"})
+FORM_REFUSED: Final = re.compile(r"response_format|json_schema")
 PATIENCE: Final = Patience()
 
 
 class ModelAsker:
     """Callable over chat-completions bodies, each with ``max_tokens``; yields each one's place and answer as it comes, so
-    that what was paid can be kept at once. A context manager over its connections.
+    that what was paid can be kept at once. A context manager over its connections. A ``response_format`` that the server
+    refuses is left out from then on.
 
     price, budget: what an answer costs, and what all may. option: what named the model, for messages.
     Raises InputError for a key that is not set and, after a call's answers, when further calls would fail as this one did;
@@ -51,6 +54,7 @@ class ModelAsker:
         )
         self._runner = asyncio.Runner()
         self._drift = 1.0  # the most tokens that the server has counted for one by the rule
+        self._formless = False
         self._answered = self._in_a_row = 0
 
     def __enter__(self) -> ModelAsker:
@@ -84,6 +88,17 @@ class ModelAsker:
             raise InputError(closed)
 
     async def _ask(self, body: dict[str, Any]) -> Answer:
+        answer = await self._send(body)
+        refused = answer.reason == "bad_request" and FORM_REFUSED.search(answer.detail)
+        if not refused or "response_format" not in body:
+            return answer
+        self._formless = True
+        again = await self._send(body)
+        return again._replace(wasted_usd=again.wasted_usd + answer.wasted_usd)
+
+    async def _send(self, body: dict[str, Any]) -> Answer:
+        if self._formless:
+            body = {key: value for key, value in body.items() if key != "response_format"}
         given, made = body_tokens(body) * self._drift, body["max_tokens"]
         return await self._asker.ask(body, given + made, self._price.cost_usd(given, made))
 
