@@ -114,7 +114,7 @@ class LitellmChannel:
         self._timeout_s = timeout_s
 
     async def send(self, body: dict[str, Any]) -> Reply:
-        options = {"timeout": self._timeout_s, "num_retries": 0, "max_retries": 0}
+        options: dict[str, Any] = {"timeout": self._timeout_s, "num_retries": 0, "max_retries": 0}
         if self._key:
             options["api_key"] = self._key
         try:
