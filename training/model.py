@@ -152,16 +152,17 @@ class RouterNet(nn.Module):
         weight: torch.Tensor,
         step: torch.Tensor,
     ) -> torch.Tensor:
-        """Cross-entropy of each tier's quality (soft targets), squared error of the differences between tiers,
-        cross-entropy of the step. A tier whose quality is not known (NaN) teaches nothing.
+        """Cross-entropy of each tier's quality (soft targets), squared error of the regret, cross-entropy of the step.
+
+        A tier whose quality is not known (NaN) teaches nothing; regret is towards the highest tier that is known.
         """
         known = ~quality.isnan()
         target = quality.nan_to_num()
         by_tier = _mean_where(known, F.binary_cross_entropy_with_logits(quality_logits, target, reduction="none"))
         error = torch.sigmoid(quality_logits) - target
-        lower, upper = torch.triu_indices(quality.shape[1], quality.shape[1], offset=1)
-        both = known[:, lower] & known[:, upper]
-        regret_error = _mean_where(both, (error[:, upper] - error[:, lower]).square())
+        places = torch.arange(quality.shape[1], device=quality.device)
+        top = (known * places).argmax(dim=-1, keepdim=True)
+        regret_error = _mean_where(known & (places != top), (error.gather(1, top) - error).square())
         by_row = by_tier + self.knobs.regret_weight * regret_error
         loss = (by_row * weight).sum() / weight.sum().clamp_min(1e-6)
         known = step != UNKNOWN_STEP

@@ -99,6 +99,15 @@ def tier_name(record: Record, model: str) -> str:
     return f"{model} @ {record.source or 'unnamed'}"
 
 
+def order_tiers(labels: Sequence[Label]) -> list[str]:
+    """All models, from the one with the lowest mean score to the one with the highest."""
+    scores: dict[str, list[float]] = {}
+    for label in labels:
+        for tier, score in label.quality.items():
+            scores.setdefault(tier, []).append(score)
+    return sorted(scores, key=lambda tier: (np.mean(scores[tier]), tier))
+
+
 def balance(labels: Sequence[Label]) -> list[Label]:
     """The labels with weights by which a small log is not drowned: (largest log / this log) ** BALANCE."""
     sizes = Counter(label.source for label in labels)
@@ -111,7 +120,7 @@ def balance(labels: Sequence[Label]) -> list[Label]:
 
 def pretrain(labels: Sequence[Label], recipe: Recipe, work: Path, *, seed: int, console: Console) -> RouterNet:
     """Train on the labels given, all models' heads together; resumes from ``work``."""
-    tiers = sorted({tier for label in labels for tier in label.quality})
+    tiers = order_tiers(labels)
     packer = Packer.load(Path(find_encoder(recipe.encoder.name)) / "tokenizer.json", recipe.view)
     console.print(f"pretraining on {len(labels):,} requests, {len(tiers)} heads")
     return fit(balance(labels), packer, recipe, work, seed=seed, tiers=tiers, console=console)
@@ -158,7 +167,7 @@ def main() -> int:
         work = arguments.out.with_name(f".{arguments.out.name}.training")
         net = pretrain(taught, recipe, work, seed=arguments.seed, console=console)
         sources = Counter(label.source or "unnamed" for label in taught)
-        tiers = sorted({tier for label in taught for tier in label.quality})
+        tiers = order_tiers(taught)
         about = Pretrained(
             encoder=recipe.encoder.name,
             layers=recipe.encoder.layers,
