@@ -145,12 +145,12 @@ def score_knn(train: Rows, known: Vectors, asked: Vectors, *, seed: int = 0) -> 
         gain = np.cumsum(rows.weight[index] * rows.gain[index], axis=1) / mass
         return {count: gain[:, min(count, most) - 1] for count in counts}
 
-    fold = _fold(train, seed)
+    fold = hold_out(train, seed)
     best = NEIGHBOURS[0]
     if fold:
         fit, held = fold
         means = neighbour_means(train.take(fit), known[fit], known[held], NEIGHBOURS)
-        best = _choose(NEIGHBOURS, train.take(held), means.__getitem__)
+        best = choose(NEIGHBOURS, train.take(held), means.__getitem__)
     return neighbour_means(train, known, asked, [best])[best]
 
 
@@ -187,11 +187,11 @@ def _score_logistic(
     asked: Vectors,
     seed: int,
 ) -> Floats | None:
-    fold = _fold(train, seed)
+    fold = hold_out(train, seed)
     best = STRENGTHS[0]
     if fold:
         fit, held = fold
-        best = _choose(STRENGTHS, train.take(held), lambda c: predict(train.take(fit), known[fit], known[held], c))
+        best = choose(STRENGTHS, train.take(held), lambda c: predict(train.take(fit), known[fit], known[held], c))
     return predict(train, known, asked, best)
 
 
@@ -215,7 +215,7 @@ def _probability(vectors: Vectors, share: Floats, weight: Floats, queries: Vecto
     return np.asarray(model.predict_proba(queries)[:, 1], dtype=np.float64)
 
 
-def _fold(rows: Rows, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
+def hold_out(rows: Rows, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
     """Rows to fit on and rows held out, no group on both sides; None when there is one group only."""
     groups = np.unique(rows.group)
     if len(groups) < 2:
@@ -225,7 +225,7 @@ def _fold(rows: Rows, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]] | 
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
-def _choose(candidates: Sequence[Any], held: Rows, score: Callable[[Any], Floats | None]) -> Any:
+def choose(candidates: Sequence[Any], held: Rows, score: Callable[[Any], Floats | None]) -> Any:
     """The candidate of highest APGR on the held rows, the first when none can be told apart."""
 
     def value(candidate: Any) -> float:

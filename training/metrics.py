@@ -141,24 +141,46 @@ def _pool_rising_slopes(
     return row, start, width, rise
 
 
-def ece(predicted: ArrayLike, quality: ArrayLike, weight: ArrayLike | None = None, *, bins: int = 15) -> float:
-    """Expected calibration error of one tier: mean over equal-mass bins of |mean predicted - mean quality|.
+class Reliability(NamedTuple):
+    """Bins of equal mass, in order of prediction. share: (bins,) of the weight; predicted, quality: (bins,) means."""
+
+    share: Floats
+    predicted: Floats
+    quality: Floats
+
+
+def reliability(
+    predicted: ArrayLike, quality: ArrayLike, weight: ArrayLike | None = None, *, bins: int = 15
+) -> Reliability:
+    """What one tier was predicted to score beside what it scored, by bin of the prediction; empty bins left out.
 
     predicted, quality: (n,), in [0, 1]; quality may be soft. weight: (n,). Equal predictions share a bin, so the order
-    of rows never matters. nan without rows. With fewer rows than bins it is the mean absolute error, an upper bound.
-    Source: Nguyen & O'Connor 2015 (equal-mass bins); Guo et al. 2017.
+    of rows never matters.
+    Source: Nguyen & O'Connor 2015 (equal-mass bins).
     """
     guesses, truth = np.asarray(predicted, dtype=np.float64), np.asarray(quality, dtype=np.float64)
     weights = _weights(weight, len(guesses))
     total = weights.sum()
     if total <= 0:
-        return float("nan")
+        return Reliability(np.empty(0), np.empty(0), np.empty(0))
     values, inverse = np.unique(guesses, return_inverse=True)
     mass = np.bincount(inverse, weights, minlength=len(values))
     middle = (np.cumsum(mass) - mass / 2) / total
     bin_of = np.minimum((middle * bins).astype(np.intp), bins - 1)[inverse]
-    surplus = np.bincount(bin_of, weights * (guesses - truth), minlength=bins)
-    return float(np.abs(surplus).sum() / total)
+    held, guessed, true = (np.bincount(bin_of, weights * column, minlength=bins) for column in (1.0, guesses, truth))
+    there = held > 0
+    return Reliability(held[there] / total, guessed[there] / held[there], true[there] / held[there])
+
+
+def ece(predicted: ArrayLike, quality: ArrayLike, weight: ArrayLike | None = None, *, bins: int = 15) -> float:
+    """Expected calibration error of one tier: mean over equal-mass bins of |mean predicted - mean quality|.
+
+    Arguments as ``reliability`` takes them. nan without rows. With fewer rows than bins it is the mean absolute error,
+    an upper bound. It is above 0 for perfect predictions too, since each bin's mean quality is one of chance.
+    Source: Guo et al. 2017.
+    """
+    found = reliability(predicted, quality, weight, bins=bins)
+    return float(found.share @ np.abs(found.predicted - found.quality)) if len(found.share) else float("nan")
 
 
 def quality_kept(quality: ArrayLike, taken: ArrayLike, weight: ArrayLike | None = None) -> Any:

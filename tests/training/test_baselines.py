@@ -161,11 +161,11 @@ def test_prompt_text_of_lone_surrogates_can_be_encoded():
 
 def test_the_fold_never_holds_one_group_on_both_sides():
     rows = rows_of([make_label(i, 0, 1, group=f"g{i // 3}") for i in range(30)])
-    fit, held = baselines._fold(rows, seed=0)
+    fit, held = baselines.hold_out(rows, seed=0)
     assert sorted([*fit, *held]) == list(range(30))
     assert not set(rows.group[fit]) & set(rows.group[held])
     assert len(held) in (6, 9)
-    assert baselines._fold(rows_of([make_label(i, 0, 1, group="one") for i in range(5)]), seed=0) is None
+    assert baselines.hold_out(rows_of([make_label(i, 0, 1, group="one") for i in range(5)]), seed=0) is None
 
 
 def test_embeddings_are_cached_by_text_and_a_damaged_file_is_made_again(monkeypatch, tmp_path):

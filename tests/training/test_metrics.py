@@ -15,6 +15,7 @@ from learned_router.training.metrics import (
     ece,
     percentile_interval,
     quality_kept,
+    reliability,
     tier_shares,
     trace_curve,
 )
@@ -174,6 +175,14 @@ def test_ece_bins_hold_equal_mass_and_equal_predictions_share_one():
     assert ece(np.full(30, 0.5), [0, 1] * 15) == pytest.approx(0)
     # two bins of two: (0.1 + 0.2 - 1) / 4 and (0.8 + 0.9 - 1) / 4
     assert ece([0.1, 0.2, 0.8, 0.9], [0, 1, 0, 1], bins=2) == pytest.approx(0.7 / 4 + 0.7 / 4)
+
+
+def test_reliability_has_a_bin_a_prediction_with_its_share_and_what_was_found():
+    found = reliability([0.2, 0.2, 0.9], [0.0, 1.0, 1.0], [1, 1, 2])
+    np.testing.assert_allclose(found.share, [0.5, 0.5])
+    np.testing.assert_allclose(found.predicted, [0.2, 0.9])
+    np.testing.assert_allclose(found.quality, [0.5, 1.0])
+    assert len(reliability([], []).share) == 0
 
 
 def test_ece_counts_weights():
