@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +28,10 @@ NOT_SHIPPED = ("bfcl_live", "bfcl_multi_turn")
 
 
 class Pair(NamedTuple):
-    """A small and a frontier model on one log. reach: the APGR that was aimed at. middle: a tier between, for three."""
+    """A small and a frontier model on one log. reach: the APGR that was aimed at. middle: a tier between, for three.
+
+    train_labels: how many labels of the training split may be learned from; 0 for all.
+    """
 
     name: str
     log: str
@@ -35,10 +39,19 @@ class Pair(NamedTuple):
     frontier: str
     reach: float
     middle: str = ""
+    train_labels: int = 0
 
 
 PAIRS = (
     Pair("routellm_mmlu", "routellm_mmlu", "Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview", 0.77),
+    Pair(
+        "routellm_mmlu, 1,500 labels",
+        "routellm_mmlu",
+        "Mixtral-8x7B-Instruct-v0.1",
+        "gpt-4-1106-preview",
+        0.69,
+        train_labels=1500,
+    ),
     Pair("routellm_gsm8k", "routellm_gsm8k", "Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview", 0.71),
     Pair(
         "mmlu_pro", "mmlu_pro", "Meta-Llama-3.1-8B-Instruct", "gpt-4o-2024-05-13", 0.65, "Meta-Llama-3.1-70B-Instruct"
@@ -71,3 +84,18 @@ def labels_of(pair: Pair, outcomes: Sequence[Label]) -> list[Label]:
             models = {"small": pair.small, "frontier": pair.frontier}
             found.append(msgspec.structs.replace(label, quality={"small": small, "frontier": top}, models=models))
     return found
+
+
+def draw_labels(labels: Sequence[Label], train_labels: int) -> list[Label]:
+    """A fixed draw of ``train_labels`` labels of the training split, the same share of calibration, and all of test."""
+    sides: dict[str, list[Label]] = {"train": [], "calibration": [], "test": []}
+    for label in labels:
+        sides[label.split].append(label)
+    share = min(1.0, train_labels / max(1, len(sides["train"])))
+    # a hash of its own: in the order of the one that splits, the draw would not be one at random
+    drawn = {
+        side: sorted(found, key=lambda label: hashlib.sha256(f"draw:{label.id}".encode()).digest())
+        for side, found in sides.items()
+    }
+    kept = {id(label) for side in ("train", "calibration") for label in drawn[side][: round(share * len(drawn[side]))]}
+    return [label for label in labels if label.split == "test" or id(label) in kept]
