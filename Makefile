@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample shipped results readme clean
+.PHONY: demo test lint sample shipped results readme bench bench-peers clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -78,6 +78,23 @@ corpora-%: $(VENV)/.dev
 	$(LABEL) $(CORPORA)/$*.jsonl.gz --tier small=$(SMALL) --tier frontier=$(TOP) --out runs/$*/labels.jsonl.gz
 	$(BIN)/learned-router train runs/$*/labels.jsonl.gz --out runs/$*/router --recipe fast --no-baselines
 	$(BIN)/learned-router evaluate runs/$*/router runs/$*/labels.jsonl.gz --cache runs/cache --json $(RESULTS)/corpora-$*.json
+
+# Every method on every pair. Stopped, it goes on where it was; with SEEDS=0 ONLY='--only mmlu_pro' a part of it
+SEEDS ?= 0,1,2
+PEERS := runs/peers/llmrouter
+
+bench: $(VENV)/.dev bench-peers ## train and evaluate all methods on all pairs, and fill docs/benchmark.md; takes hours
+	$(BENCH)/bench.py --seeds $(SEEDS) $(ONLY) --page
+
+bench-peers: $(PEERS)/.made ## the environment of LLMRouter's classes
+
+# llmrouter-lib without what it depends on: the classes measured here need these only, and the rest are gigabytes
+$(PEERS)/.made: constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		torch==2.13.0 numpy scikit-learn scipy pandas==3.1.1 PyYAML tqdm transformers pydantic pillow
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps llmrouter-lib==0.4.0
+	touch $@
 
 readme: $(VENV)/.dev ## fill the README's figures from the results
 	$(BENCH)/pages.py

@@ -1,0 +1,238 @@
+"""The methods of the benchmark: each is given a trial (a pair's labels and a seed) and scores its test requests.
+
+Knows what to train and how; knows nothing of what is stored, of figures or of pages. Another recipe of ours is one more
+name in RECIPES.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from peer_llmrouter import HPARAM, VERSION
+from rich.console import Console
+
+from learned_router.errors import InputError
+from learned_router.training import baselines
+from learned_router.training.baselines import Floats, Rows, Vectors
+from learned_router.training.labels import LabelSet
+from learned_router.training.pipeline import train
+from learned_router.training.recipe import load_recipe
+from learned_router.training.records import Label, Skipped, label_request
+from learned_router.training.report import NAMES
+
+HERE = Path(__file__).resolve().parent
+PEER_PYTHON = HERE.parents[1] / "runs" / "peers" / "llmrouter" / "bin" / "python"
+TIERS = ("small", "frontier")
+
+# Names of recipes, or paths of their files. MAIN is the one that the page's main table shows: named beforehand, for the
+# best of several by their test figures would be better than it is.
+RECIPES = ("fast", "standard")
+MAIN = "standard"
+
+# (hidden layers, epochs) and (trees, leaves of each), chosen on a fold of the training labels.
+NETWORKS = (((32,), 10), ((32,), 40), ((128, 64), 10), ((128, 64), 40))
+FORESTS = ((50, 4), (200, 4), (50, 16), (200, 16))
+ROUTED_AT_ONCE = 64
+
+
+class Trial(NamedTuple):
+    """What a method is given. known, asked: frozen embeddings of the train and test requests, (n, d).
+
+    folder: the method's own, for what it makes on its way.
+    """
+
+    train: Rows
+    calibration: Sequence[Label]
+    test: Rows
+    known: Vectors
+    asked: Vectors
+    seed: int
+    folder: Path
+    console: Console
+
+
+class Scored(NamedTuple):
+    """score: (n_test,), higher = needs the frontier more. Of a router also quality: (n_test, 2), predicted by tier,
+    cheapest first, and taken: index of the tier taken, (n_test,), by mode."""
+
+    score: Floats
+    quality: Floats | None = None
+    taken: Mapping[str, NDArray[np.intp]] = {}
+
+
+class Method(NamedTuple):
+    """kind: baseline, peer, ours, or bound for what no method can pass. seeded: whether the seed changes anything.
+
+    run: None when the labels do not have what the method learns from. knobs: what the scores depend on beside the
+    labels and the seed, as text; scores made under other knobs are made again.
+    """
+
+    shown: str
+    kind: str
+    run: Callable[[Trial], Scored | None]
+    knobs: Callable[[], str]
+    seeded: bool = True
+
+
+def method_name(recipe: str) -> str:
+    return f"ours_{Path(recipe).stem}"
+
+
+def all_methods(recipes: Sequence[str] = RECIPES) -> dict[str, Method]:
+    """Every method by its name, in the order they are run: quick ones first."""
+    neighbours, strengths = str(baselines.NEIGHBOURS), str(baselines.STRENGTHS)
+    methods = {
+        "random": _baseline("random", lambda t: np.zeros(len(t.test.labels)), seeded=False),
+        "length": _baseline("length", _score_length, seeded=False),
+        "category": _baseline("category", lambda t: baselines.score_category(t.train, t.test), seeded=False),
+        "knn": _baseline("knn", partial(_on_embeddings, baselines.score_knn), neighbours),
+        "logistic_fail": _baseline("logistic_fail", partial(_on_embeddings, baselines.score_logistic_fail), strengths),
+        "logistic_gain": _baseline("logistic_gain", partial(_on_embeddings, baselines.score_logistic_gain), strengths),
+        "mlp": Method("MLP: gain of the top tier", "baseline", _scored(score_mlp), lambda: str(NETWORKS)),
+        "boosting": Method(
+            "gradient boosting: gain of the top tier", "baseline", _scored(score_boosting), lambda: str(FORESTS)
+        ),
+    }
+    for router, shown in (("knn", "KNNRouter"), ("svm", "SVMRouter"), ("mlp", "MLPRouter")):
+        run = _scored(partial(score_llmrouter, router))
+        knobs = f"llmrouter-lib {VERSION} {HPARAM[router]}"
+        methods[f"llmrouter_{router}"] = Method(
+            f"LLMRouter {shown}", "peer", run, partial(str, knobs), seeded=router != "knn"
+        )
+    for recipe in recipes:
+        shown = f"ours, recipe {Path(recipe).stem}"
+        methods[method_name(recipe)] = Method(
+            shown, "ours", partial(run_recipe, recipe), partial(describe_recipe, recipe)
+        )
+    methods["oracle"] = Method("oracle", "bound", _scored(lambda t: t.test.gain), str, seeded=False)
+    return methods
+
+
+def _baseline(name: str, score: Callable[[Trial], Floats | None], knobs: str = "", seeded: bool = True) -> Method:
+    return Method(NAMES[name], "baseline", _scored(score), partial(str, knobs), seeded)
+
+
+def _scored(score: Callable[[Trial], Floats | None]) -> Callable[[Trial], Scored | None]:
+    def run(trial: Trial) -> Scored | None:
+        found = score(trial)
+        return None if found is None else Scored(np.asarray(found, dtype=np.float64))
+
+    return run
+
+
+def _score_length(trial: Trial) -> Floats:
+    return np.array([len(baselines.prompt_text(label)) for label in trial.test.labels], dtype=np.float64)
+
+
+def _on_embeddings(score: Callable[..., Floats | None], trial: Trial) -> Floats | None:
+    return score(trial.train, trial.known, trial.asked, seed=trial.seed)
+
+
+def score_mlp(trial: Trial) -> Floats:
+    """A multi-layer perceptron's prediction of the gain, its layers and epochs chosen on a fold."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def make(network: Any) -> Any:
+        layers, epochs = network
+        # scaled, for the parts of a unit vector are so small that the first layer would hardly move
+        return make_pipeline(
+            StandardScaler(),
+            MLPRegressor(hidden_layer_sizes=layers, alpha=1.0, max_iter=epochs, random_state=trial.seed),
+        )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # few epochs are the choice, not an oversight
+        return _predict_gain(make, NETWORKS, trial)
+
+
+def score_boosting(trial: Trial) -> Floats:
+    """Gradient-boosted trees' prediction of the gain, their number and size chosen on a fold."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    def make(forest: Any) -> Any:
+        trees, leaves = forest
+        return HistGradientBoostingRegressor(
+            learning_rate=0.05, max_iter=trees, max_leaf_nodes=leaves, max_features=0.3, random_state=trial.seed
+        )
+
+    return _predict_gain(make, FORESTS, trial)
+
+
+def _predict_gain(make: Callable[[Any], Any], sizes: Sequence[Any], trial: Trial) -> Floats:
+    rows, vectors = trial.train, trial.known
+
+    def predict(size: Any, fit: NDArray[np.intp], asked: Vectors) -> Floats:
+        return np.asarray(make(size).fit(vectors[fit], rows.gain[fit]).predict(asked), dtype=np.float64)
+
+    best, fold = sizes[0], baselines.hold_out(rows, trial.seed)
+    if fold:
+        fit, held = fold
+        best = baselines.choose(sizes, rows.take(held), lambda size: predict(size, fit, vectors[held]))
+    return predict(best, np.arange(len(vectors)), trial.asked)
+
+
+def score_llmrouter(router: str, trial: Trial) -> Floats:
+    """What a class of LLMRouter, in its own environment, has for the probability that the frontier is the better.
+
+    Raises InputError when the environment is not there or the class fails.
+    """
+    if not PEER_PYTHON.is_file():
+        raise InputError(f"{PEER_PYTHON}: LLMRouter has no environment yet; make it with 'make bench-peers'")
+    trial.folder.mkdir(parents=True, exist_ok=True)
+    given, out = trial.folder / "given.npz", trial.folder / "scores.npy"
+    np.savez(given, known=trial.known, asked=trial.asked, small=trial.train.small, top=trial.train.top)
+    command = [PEER_PYTHON, HERE / "peer_llmrouter.py", router, given, out, "--seed", trial.seed]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise InputError(f"LLMRouter's {router} router failed: {last}")
+    return np.asarray(np.load(out), dtype=np.float64)
+
+
+def run_recipe(recipe: str, trial: Trial) -> Scored:
+    """Train a router of ours and let the exported one decide the test requests, whose labels it is never given."""
+    shown = [*trial.train.labels, *trial.calibration]
+    labels = LabelSet(shown, TIERS, dict(shown[0].models), sha256_of(shown), Skipped())
+    router = train(
+        labels, trial.folder / "router", load_recipe(recipe), seed=trial.seed, baselines=False, console=trial.console
+    ).router
+    requests = [label_request(label) for label in trial.test.labels]
+    taken: dict[str, NDArray[np.intp]] = {}
+    for mode in router.modes:
+        decisions: list[Any] = []
+        for start in range(0, len(requests), ROUTED_AT_ONCE):
+            decisions += router.route_batch(requests[start : start + ROUTED_AT_ONCE], mode=mode)
+        taken[mode] = np.array([TIERS.index(decision.tier) for decision in decisions])
+    # the prediction does not depend on the mode
+    quality = np.array([[decision.quality[tier] for tier in TIERS] for decision in decisions])
+    return Scored(quality[:, 1] - quality[:, 0], quality, taken)
+
+
+def describe_recipe(recipe: str) -> str:
+    """The recipe's hash and, where its encoder is a folder of ours, that of the weights in it."""
+    read = load_recipe(recipe)
+    digest = hashlib.sha256(read.sha256.encode())
+    folder = Path(read.encoder.name)
+    for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else []:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def sha256_of(labels: Sequence[Label]) -> str:
+    """Hash of the labels' content and order."""
+    digest, encoder = hashlib.sha256(), msgspec.json.Encoder()
+    for label in labels:
+        digest.update(encoder.encode(label))
+    return digest.hexdigest()
