@@ -1,0 +1,203 @@
+"""Train and evaluate every method on every pair of the corpora, and write the figures; the page is filled with --page.
+
+Run: python tests/benchmarks/bench.py [--seeds 0,1,2] [--only PAIR] [--methods a,b] [--page]. Stopped, it goes on where
+it was: scores are kept under --work, and are made again only when labels, recipe or seed are others than they were.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from bench_figures import Benchmark, PairFigures, measure_pair
+from bench_methods import MAIN, TIERS, Method, Trial, all_methods, method_name, sha256_of
+from bench_page import PAGE, fill_page
+from bench_pairs import CORPORA, PAIRS, Pair, draw_labels, labels_of, read_corpora
+from bench_store import Run, key_of, load_run, run_path, save_run
+from rich.console import Console
+from rich.markup import escape
+
+from learned_router.errors import LearnedRouterError
+from learned_router.training import metrics
+from learned_router.training.baselines import Embedder, Rows, Vectors, embed, prompt_text, tabulate
+from learned_router.training.records import Label
+
+RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"
+
+
+class Task(NamedTuple):
+    """One pair, ready to run. vectors: frozen embeddings of train and test; sha256: of all its labels."""
+
+    pair: Pair
+    train: Rows
+    calibration: list[Label]
+    test: Rows
+    vectors: tuple[Vectors, Vectors]
+    sha256: str
+
+    def counts(self) -> dict[str, int]:
+        return {
+            "train": len(self.train.labels),
+            "calibration": len(self.calibration),
+            "test": len(self.test.labels),
+        }
+
+
+def prepare(pair: Pair, outcomes: Sequence[Label], embedder: Embedder) -> Task:
+    """The pair's labels with their embeddings."""
+    labels = labels_of(pair, outcomes)
+    texts = [prompt_text(label) for label in labels]
+    # of the whole log at once, so that pairs of the same log share the embeddings kept on disk
+    vector_of = dict(zip(texts, embedder(texts), strict=True))
+    if pair.train_labels:
+        labels = draw_labels(labels, pair.train_labels)
+    by_split: dict[str, list[Label]] = {"train": [], "calibration": [], "test": []}
+    for label in labels:
+        by_split[label.split].append(label)
+    known, asked = (
+        np.stack([vector_of[prompt_text(label)] for label in by_split[split]]) for split in ("train", "test")
+    )
+    train, test = (tabulate(by_split[split], *TIERS) for split in ("train", "test"))
+    return Task(pair, train, by_split["calibration"], test, (known, asked), sha256_of(labels))
+
+
+def run_methods(
+    task: Task,
+    methods: Mapping[str, Method],
+    seeds: Sequence[int],
+    work: Path,
+    console: Console,
+    *,
+    again: bool = False,
+) -> list[str]:
+    """Run what is not stored yet, and say what failed. again: run what is stored too."""
+    failed = []
+    for name, method in methods.items():
+        for seed in seeds if method.seeded else [0]:
+            path = run_path(work, task.pair.name, name, seed)
+            key = key_of(method.knobs(), task.sha256, seed)
+            title = f"{task.pair.name} · {method.shown} · seed {seed}"
+            if not again and (stored := load_run(path, key)):
+                console.print(escape(f"{title}: {_apgr(stored, task)}, there already"), highlight=False, soft_wrap=True)
+                continue
+            trial = Trial(task.train, task.calibration, task.test, *task.vectors, seed, path.with_suffix(""), console)
+            began = time.perf_counter()
+            try:
+                scored = method.run(trial)
+            except LearnedRouterError as error:
+                failed.append(f"{title}: {error}")
+                console.print(f"[red]{escape(failed[-1])}[/]", highlight=False, soft_wrap=True)
+                continue
+            run = Run(scored, time.perf_counter() - began)
+            save_run(path, run, key)
+            console.print(escape(f"{title}: {_apgr(run, task)}, {run.seconds:,.1f} s"), highlight=False, soft_wrap=True)
+    return failed
+
+
+def _apgr(run: Run, task: Task) -> str:
+    if run.scored is None:
+        return "nothing to learn from"
+    test = task.test
+    return f"APGR {metrics.apgr(metrics.trace_curve(run.scored.score, test.small, test.top, test.weight)):.3f}"
+
+
+def stored_runs(task: Task, methods: Mapping[str, Method], work: Path) -> dict[str, dict[int, Run]]:
+    """Every stored run that is not stale, by method and seed, whichever call made it."""
+    found: dict[str, dict[int, Run]] = {}
+    for name, method in methods.items():
+        knobs = method.knobs()
+        for path in sorted(run_path(work, task.pair.name, name, 0).parent.glob(f"{name}-*.npz")):
+            seed = path.stem.rpartition("-")[2]
+            if seed.isdigit() and (run := load_run(path, key_of(knobs, task.sha256, int(seed)))):
+                found.setdefault(name, {})[int(seed)] = run
+    return found
+
+
+def merge(before: Benchmark | None, pair: PairFigures) -> Benchmark:
+    """The benchmark with this pair's figures; other pairs' stay. Pairs stand in the order of PAIRS."""
+    pairs = {old.name: old for old in (before.pairs if before else [])} | {pair.name: pair}
+    order = [known.name for known in PAIRS]
+    listed = sorted((p for p in pairs.values() if p.name in order), key=lambda p: order.index(p.name))
+    return Benchmark(datetime.datetime.now(datetime.UTC).date().isoformat(), method_name(MAIN), listed)
+
+
+def read_results(path: Path) -> Benchmark | None:
+    return msgspec.json.decode(path.read_bytes(), type=Benchmark) if path.is_file() else None
+
+
+def write_results(benchmark: Benchmark, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".part")
+    aside.write_bytes(msgspec.json.format(msgspec.json.encode(benchmark), indent=1) + b"\n")
+    aside.replace(path)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", default="0,1,2", help="seeds of training, between commas (default: 0,1,2)")
+    parser.add_argument("--only", action="append", metavar="PAIR", help="this pair; may be given again (default: all)")
+    parser.add_argument("--methods", help="names between commas, or 'none' to measure what is stored (default: all)")
+    parser.add_argument("--again", action="store_true", help="run what is stored too: after changes to the code itself")
+    parser.add_argument("--work", type=Path, default=Path("runs/bench"), help="folder of scores and trained routers")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder of embeddings")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the figures, as JSON")
+    parser.add_argument("--page", action="store_true", help=f"also fill {PAGE.name} and draw its pictures")
+    found = parser.parse_args(arguments)
+    known = [pair.name for pair in PAIRS]
+    if strange := set(found.only or []) - set(known):
+        parser.error(f"--only {min(strange)}: no such pair; there are {' | '.join(known)}")
+    methods = list(all_methods())
+    found.methods = methods if found.methods is None else [] if found.methods == "none" else found.methods.split(",")
+    if strange := set(found.methods) - set(methods):
+        parser.error(f"--methods {min(strange)}: no such method; there are {','.join(methods)}")
+    try:
+        found.seeds = [int(seed) for seed in found.seeds.split(",")]
+    except ValueError:
+        parser.error(f"--seeds {found.seeds}: give whole numbers, as in 0,1,2")
+    return found
+
+
+def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
+    """Run, measure and write what was chosen, pair by pair; what failed."""
+    methods, began = all_methods(), time.perf_counter()
+    failed: list[str] = []
+    outcomes = read_corpora()
+    for pair in PAIRS:
+        if chosen.only and pair.name not in chosen.only:
+            continue
+        task = prepare(pair, outcomes, lambda texts: embed(texts, chosen.cache, progress=console.print))
+        wanted = {name: methods[name] for name in methods if name in chosen.methods}
+        failed += run_methods(task, wanted, chosen.seeds, chosen.work, console, again=chosen.again)
+        runs = stored_runs(task, methods, chosen.work)
+        if any(run.scored for by_seed in runs.values() for run in by_seed.values()):
+            pair_figures = measure_pair(pair, task.counts(), task.test, methods, runs)
+            write_results(merge(read_results(chosen.out), pair_figures), chosen.out)
+        console.print(f"[bold]{escape(pair.name)}[/]: {(time.perf_counter() - began) / 60:,.1f} min so far")
+    if chosen.page and (benchmark := read_results(chosen.out)):
+        fill_page(benchmark)
+        console.print(f"{PAGE} is filled")
+    return failed
+
+
+def main() -> None:
+    chosen, console = parse(), Console()
+    if not CORPORA.is_dir():
+        console.print(f"nothing measured: {CORPORA} is not there")
+        return
+    try:
+        failed = measure(chosen, console)
+    except LearnedRouterError as error:
+        sys.exit(f"error: {error}")
+    if failed:
+        sys.exit("not run:\n" + "\n".join(failed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Draw the benchmark's two pictures: quality against cost, and reliability, a panel a pair.
+
+Knows figures and colours; knows nothing of tables, pages or files.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bench_figures import CURVE_SHARES, Benchmark, MethodFigures, PairFigures
+
+from learned_router.training.picture import BASELINE_COLOURS, GREY, ROUTER_COLOUR
+
+COLUMNS = 4
+RIVAL_COLOUR = BASELINE_COLOURS[0]
+
+
+def draw_curves(benchmark: Benchmark) -> bytes:
+    """PNG: share of the gap between the tiers that each way of choosing recovers, ours, best rival, oracle."""
+
+    def panel(axes: Any, pair: PairFigures) -> None:
+        small, top = pair.quality["small"], pair.quality["frontier"]
+        ours = own(benchmark, pair)
+        rival = best_rival(pair)
+        oracle = next((method for method in pair.methods if method.kind == "bound"), None)
+        for method, label, style in (
+            (oracle, "oracle", {"color": GREY, "linestyle": ":", "linewidth": 1.2}),
+            (rival, "best rival", {"color": RIVAL_COLOUR, "linewidth": 1.4}),
+            (ours, "ours", {"color": ROUTER_COLOUR, "linewidth": 2.0}),
+        ):
+            if method:
+                axes.plot(CURVE_SHARES, method.curve, label=label, **style)
+        axes.plot([0, 1], [small, top], color=GREY, linestyle="--", linewidth=1, label="random")
+        shown = [f"{method.apgr.value:.2f}" for method in (ours, rival) if method and method.apgr.value is not None]
+        axes.set_title(pair.name + (f"  {' / '.join(shown)}" if shown else ""), loc="left", fontsize=8.5)
+        axes.set_ylim(small - 0.1 * (top - small), max(top, *(oracle.curve if oracle else [top])) + 0.03)
+
+    return _panels(benchmark.pairs, panel, "share of calls to the frontier", "mean quality")
+
+
+def draw_reliability(benchmark: Benchmark) -> bytes:
+    """PNG: quality found against quality predicted by our router, in 15 bins of equal mass, by tier."""
+
+    def panel(axes: Any, pair: PairFigures) -> None:
+        axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
+        ours = own(benchmark, pair)
+        for tier, colour in zip(ours.tiers if ours else (), (RIVAL_COLOUR, ROUTER_COLOUR), strict=False):
+            axes.plot(
+                tier.predicted, tier.quality, "o-", color=colour, label=tier.name, linewidth=1, markersize=3, alpha=0.9
+            )
+        axes.set_title(pair.name, loc="left", fontsize=8.5)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+
+    return _panels(benchmark.pairs, panel, "predicted quality", "quality found")
+
+
+def own(benchmark: Benchmark, pair: PairFigures) -> MethodFigures | None:
+    """The method that stands for ours, where it was run."""
+    return next((method for method in pair.methods if method.name == benchmark.main), None)
+
+
+def best_rival(pair: PairFigures) -> MethodFigures | None:
+    """Of baselines and peers, the one of highest APGR."""
+    rivals = [
+        method for method in pair.methods if method.kind in ("baseline", "peer") and method.apgr.value is not None
+    ]
+    return max(rivals, key=lambda method: method.apgr.value or 0.0, default=None)
+
+
+def _panels(pairs: Sequence[PairFigures], panel: Callable[[Any, PairFigures], None], across: str, up: str) -> bytes:
+    # no pyplot: it would choose a backend and keep figures for the whole process
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = min(COLUMNS, len(pairs))
+    rows = -(-len(pairs) // columns)
+    figure = Figure(figsize=(2.7 * columns, 2.4 * rows + 0.4), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    for index, pair in enumerate(pairs):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        panel(axes, pair)
+        axes.grid(color="#e6e8eb", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.tick_params(labelsize=7)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color("#b8bdc5")
+    found = {
+        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    if found:
+        figure.legend(found.values(), found.keys(), loc="outside upper right", ncols=4, frameon=False, fontsize=8)
+    figure.supxlabel(across, fontsize=8.5)
+    figure.supylabel(up, fontsize=8.5)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", metadata={"Software": None})
+    return png.getvalue()
