@@ -39,7 +39,7 @@ RECIPES = ("fast", "standard")
 MAIN = "standard"
 
 # (hidden layers, epochs) and (trees, leaves of each), chosen on a fold of the training labels.
-NETWORKS = (((32,), 10), ((32,), 40), ((128, 64), 10), ((128, 64), 40))
+NETWORKS = (((32,), 40), ((128, 64), 5), ((128, 64), 20), ((128, 64), 100))
 FORESTS = ((50, 4), (200, 4), (50, 16), (200, 16))
 ROUTED_AT_ONCE = 64
 
@@ -141,16 +141,11 @@ def score_mlp(trial: Trial) -> Floats:
     """A multi-layer perceptron's prediction of the gain, its layers and epochs chosen on a fold."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.neural_network import MLPRegressor
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     def make(network: Any) -> Any:
         layers, epochs = network
-        # scaled, for the parts of a unit vector are so small that the first layer would hardly move
-        return make_pipeline(
-            StandardScaler(),
-            MLPRegressor(hidden_layer_sizes=layers, alpha=1.0, max_iter=epochs, random_state=trial.seed),
-        )
+        # the vectors as they are, as LLMRouter's network gets them
+        return MLPRegressor(hidden_layer_sizes=layers, batch_size=32, max_iter=epochs, random_state=trial.seed)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # few epochs are the choice, not an oversight
