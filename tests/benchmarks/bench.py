@@ -19,7 +19,7 @@ import numpy as np
 from bench_figures import Benchmark, PairFigures, measure_pair
 from bench_methods import MAIN, TIERS, Method, Trial, all_methods, method_name, sha256_of
 from bench_page import PAGE, fill_page
-from bench_pairs import CORPORA, PAIRS, Pair, draw_labels, labels_of, read_corpora
+from bench_pairs import CORPORA, PAIRS, Pair, draw_labels, labels_of, outcomes_of_others, read_corpora
 from bench_store import Run, key_of, load_run, run_path, save_run
 from rich.console import Console
 from rich.markup import escape
@@ -33,7 +33,10 @@ RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"
 
 
 class Task(NamedTuple):
-    """One pair, ready to run. vectors: frozen embeddings of train and test; sha256: of all its labels."""
+    """One pair, ready to run. vectors: frozen embeddings of train and test; sha256: of all its labels.
+
+    others: how the log's other models did, by label's id.
+    """
 
     pair: Pair
     train: Rows
@@ -41,6 +44,7 @@ class Task(NamedTuple):
     test: Rows
     vectors: tuple[Vectors, Vectors]
     sha256: str
+    others: Mapping[str, Sequence[float]] = {}
 
     def counts(self) -> dict[str, int]:
         return {
@@ -65,7 +69,8 @@ def prepare(pair: Pair, outcomes: Sequence[Label], embedder: Embedder) -> Task:
         np.stack([vector_of[prompt_text(label)] for label in by_split[split]]) for split in ("train", "test")
     )
     train, test = (tabulate(by_split[split], *TIERS) for split in ("train", "test"))
-    return Task(pair, train, by_split["calibration"], test, (known, asked), sha256_of(labels))
+    others = outcomes_of_others(pair, outcomes)
+    return Task(pair, train, by_split["calibration"], test, (known, asked), sha256_of(labels), others)
 
 
 def run_methods(
@@ -87,7 +92,8 @@ def run_methods(
             if not again and (stored := load_run(path, key)):
                 console.print(escape(f"{title}: {_apgr(stored, task)}, there already"), highlight=False, soft_wrap=True)
                 continue
-            trial = Trial(task.train, task.calibration, task.test, *task.vectors, seed, path.with_suffix(""), console)
+            folder = path.with_suffix("")
+            trial = Trial(task.train, task.calibration, task.test, *task.vectors, seed, folder, console, task.others)
             began = time.perf_counter()
             try:
                 scored = method.run(trial)

@@ -41,13 +41,12 @@ MAIN = "standard"
 # (hidden layers, epochs) and (trees, leaves of each), chosen on a fold of the training labels.
 NETWORKS = (((32,), 40), ((128, 64), 5), ((128, 64), 20), ((128, 64), 100))
 FORESTS = ((50, 4), (200, 4), (50, 16), (200, 16))
-ROUTED_AT_ONCE = 64
 
 
 class Trial(NamedTuple):
     """What a method is given. known, asked: frozen embeddings of the train and test requests, (n, d).
 
-    folder: the method's own, for what it makes on its way.
+    folder: the method's own, for what it makes on its way. others: how the log's other models did, by label's id.
     """
 
     train: Rows
@@ -58,6 +57,7 @@ class Trial(NamedTuple):
     seed: int
     folder: Path
     console: Console
+    others: Mapping[str, Sequence[float]] = {}
 
 
 class Scored(NamedTuple):
@@ -70,7 +70,7 @@ class Scored(NamedTuple):
 
 
 class Method(NamedTuple):
-    """kind: baseline, peer, ours, or bound for what no method can pass. seeded: whether the seed changes anything.
+    """kind: baseline, peer, ours, or bound, told by more than the request. seeded: whether the seed changes anything.
 
     run: None when the labels do not have what the method learns from. knobs: what the scores depend on beside the
     labels and the seed, as text; scores made under other knobs are made again.
@@ -113,6 +113,9 @@ def all_methods(recipes: Sequence[str] = RECIPES) -> dict[str, Method]:
         methods[method_name(recipe)] = Method(
             shown, "ours", partial(run_recipe, recipe), partial(describe_recipe, recipe)
         )
+    methods["others"] = Method(
+        "how the log's other models did", "bound", _scored(score_by_others), lambda: "logistic, C 1", seeded=False
+    )
     methods["oracle"] = Method("oracle", "bound", _scored(lambda t: t.test.gain), str, seeded=False)
     return methods
 
@@ -178,6 +181,22 @@ def _predict_gain(make: Callable[[Any], Any], sizes: Sequence[Any], trial: Trial
     return predict(best, np.arange(len(vectors)), trial.asked)
 
 
+def score_by_others(trial: Trial) -> Floats | None:
+    """The gain as told by nothing but how other models did on the very request: what is hard for whom, as far as that
+    can be known beforehand. No strict bound, for a prompt may show what their outcomes do not. None without others.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    if not trial.others:
+        return None
+    known, asked = (np.array([trial.others[label.id] for label in rows.labels]) for rows in (trial.train, trial.test))
+    small, top = (
+        LogisticRegression().fit(known, right > 0.5).predict_proba(asked)[:, 1]
+        for right in (trial.train.small, trial.train.top)
+    )
+    return np.asarray(top - small)
+
+
 def score_llmrouter(router: str, trial: Trial) -> Floats:
     """What a class of LLMRouter, in its own environment, has for the probability that the frontier is the better.
 
@@ -204,14 +223,11 @@ def run_recipe(recipe: str, trial: Trial) -> Scored:
         labels, trial.folder / "router", load_recipe(recipe), seed=trial.seed, baselines=False, console=trial.console
     ).router
     requests = [label_request(label) for label in trial.test.labels]
-    taken: dict[str, NDArray[np.intp]] = {}
-    for mode in router.modes:
-        decisions: list[Any] = []
-        for start in range(0, len(requests), ROUTED_AT_ONCE):
-            decisions += router.route_batch(requests[start : start + ROUTED_AT_ONCE], mode=mode)
-        taken[mode] = np.array([TIERS.index(decision.tier) for decision in decisions])
+    decisions = router.route_modes(requests)
+    taken = {mode: np.array([TIERS.index(decision.tier) for decision in found]) for mode, found in decisions.items()}
     # the prediction does not depend on the mode
-    quality = np.array([[decision.quality[tier] for tier in TIERS] for decision in decisions])
+    any_mode = next(iter(decisions.values()))
+    quality = np.array([[decision.quality[tier] for tier in TIERS] for decision in any_mode])
     return Scored(quality[:, 1] - quality[:, 0], quality, taken)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -84,6 +85,18 @@ def labels_of(pair: Pair, outcomes: Sequence[Label]) -> list[Label]:
             models = {"small": pair.small, "frontier": pair.frontier}
             found.append(msgspec.structs.replace(label, quality={"small": small, "frontier": top}, models=models))
     return found
+
+
+def outcomes_of_others(pair: Pair, outcomes: Sequence[Label]) -> dict[str, list[float]]:
+    """By label's id, how the log's other models did on the request; of models that answered nearly all of them.
+
+    An output without a score counts as half right. Empty where there is no other model.
+    """
+    of_log = [label for label in outcomes if f"{pair.small} @ {pair.log}" in label.quality]
+    counts = Counter(model for label in of_log for model in label.quality)
+    ours = {f"{model} @ {pair.log}" for model in (pair.small, pair.frontier)}
+    others = sorted(model for model, count in counts.items() if model not in ours and count > 0.8 * len(of_log))
+    return {label.id: [label.quality.get(model, 0.5) for model in others] for label in of_log} if others else {}
 
 
 def draw_labels(labels: Sequence[Label], train_labels: int) -> list[Label]:

@@ -24,7 +24,7 @@ def draw_curves(benchmark: Benchmark) -> bytes:
         small, top = pair.quality["small"], pair.quality["frontier"]
         ours = own(benchmark, pair)
         rival = best_rival(pair)
-        oracle = next((method for method in pair.methods if method.kind == "bound"), None)
+        oracle = next((method for method in pair.methods if method.name == "oracle"), None)
         for method, label, style in (
             (oracle, "oracle", {"color": GREY, "linestyle": ":", "linewidth": 1.2}),
             (rival, "best rival", {"color": RIVAL_COLOUR, "linewidth": 1.4}),

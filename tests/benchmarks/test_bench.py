@@ -14,18 +14,20 @@ import msgspec
 import numpy as np
 import pytest
 from bench_figures import Benchmark, MethodFigures, PairFigures, ece_by_chance, measure_pair, to_estimate
-from bench_methods import Method, Scored, Trial, all_methods, run_recipe, score_boosting, score_mlp
-from bench_pairs import Pair, draw_labels
+from bench_methods import Method, Scored, Trial, all_methods, run_recipe, score_boosting, score_by_others, score_mlp
+from bench_pairs import Pair, draw_labels, outcomes_of_others
 from bench_picture import best_rival
 from bench_store import Run, key_of, load_run, run_path, save_run
 from rich.console import Console
 
 from learned_router.errors import InputError
+from learned_router.request import Message
 from learned_router.training import metrics
 from learned_router.training.baselines import Floats, Rows, tabulate
 from learned_router.training.evaluation import Comparison, Estimate
 from learned_router.training.labels import load_labels
 from learned_router.training.recipe import Recipe
+from learned_router.training.records import Label
 
 PAIR = Pair("a pair", "log", "mini", "maxi", 0.7)
 COUNTS = {"train": 10, "calibration": 5, "test": 20}
@@ -255,7 +257,7 @@ def test_every_method_of_the_issue_is_in_the_table() -> None:
     kinds = {kind: [name for name, one in methods.items() if one.kind == kind] for kind in ("peer", "ours", "bound")}
     assert kinds["peer"] == ["llmrouter_knn", "llmrouter_svm", "llmrouter_mlp"]
     assert kinds["ours"] == ["ours_fast", "ours_standard"]
-    assert kinds["bound"] == ["oracle"]
+    assert kinds["bound"] == ["others", "oracle"]
     assert {"random", "length", "category", "knn", "logistic_fail", "logistic_gain", "mlp", "boosting"} < set(methods)
 
 
@@ -276,6 +278,24 @@ def trial(label_file: Path, tmp_path: Path) -> Trial:
 def test_networks_and_trees_find_what_the_embeddings_tell(score: Callable[[Trial], Floats], trial: Trial) -> None:
     found = score(trial)
     assert metrics.apgr(metrics.trace_curve(found, trial.test.small, trial.test.top)) > 0.6
+
+
+def test_how_other_models_did_is_a_score_only_where_there_are_others(trial: Trial) -> None:
+    assert score_by_others(trial) is None
+    hard = {label.id: [float(label.step != "plan")] for rows in (trial.train, trial.test) for label in rows.labels}
+    found = score_by_others(trial._replace(others=hard))
+    assert found is not None
+    assert metrics.apgr(metrics.trace_curve(found, trial.test.small, trial.test.top)) > 0.6
+
+
+def test_the_other_models_are_those_that_answered_nearly_everything() -> None:
+    pair = Pair("p", "log", "s", "f", 0.7)
+    scores = [{"s": 1.0, "f": 1.0, "a": float(i % 2), **({"b": 1.0} if i % 2 else {})} for i in range(10)]
+    labels = [
+        Label(str(i), [Message("user", "x")], {f"{model} @ log": score for model, score in found.items()}, {}, "gold")
+        for i, found in enumerate(scores)
+    ]
+    assert outcomes_of_others(pair, labels) == {str(i): [float(i % 2)] for i in range(10)}
 
 
 def test_our_router_is_trained_and_decides_each_test_request_in_each_mode(
