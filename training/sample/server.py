@@ -60,6 +60,7 @@ def serve_model(model: Path, *, threads: int = 2, slots: int = 2, context: int =
     params.cpuparams.n_threads = threads
     params.cpuparams_batch.n_threads = threads
     params.fit_params = False  # the size is given; fitting would load the model a second time to measure it
+    params.cache_ram_mib = 0  # prompts kept for a second time, in up to 8 GB, are of no use to requests that differ
     params.ui = False
     params.verbosity = -1
     server = xllamacpp.Server(params)  # port 0: the system picks a free one; returns once the model is loaded
