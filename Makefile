@@ -70,7 +70,8 @@ results: $(VENV)/.dev ## measure everything the README shows; takes about an hou
 	$(MAKE) corpora-mmlu_pro SMALL=Meta-Llama-3.1-8B-Instruct TOP=gpt-4o-2024-05-13
 	$(MAKE) corpora-zeroeval SMALL=Meta-Llama-3.1-8B-Instruct TOP=claude-3-5-sonnet-20241022
 	$(MAKE) corpora-routellm_gsm8k SMALL=$(MIXTRAL) TOP=$(GPT4)
-	$(BENCH)/grader_agreement.py --json $(RESULTS)/graders.json --page --page
+	$(BENCH)/grader_agreement.py --json $(RESULTS)/graders.json --page
+	$(BENCH)/label_price.py --page
 	$(BENCH)/training_peak.py runs/demo/labels.jsonl.gz --out $(RESULTS)/training.json
 	$(BENCH)/speed.py --out $(RESULTS)/speed.json
 

@@ -1,6 +1,7 @@
-"""Fill the tables of training/graders/README.md from the measured agreement, so that no figure in it is typed by hand.
+"""Fill the tables of training/graders/README.md from what was measured, so that no figure in it is typed by hand.
 
-Run: python tests/benchmarks/graders_page.py [--check]. Knows the results of grader_agreement.py; measures nothing.
+Run: python tests/benchmarks/graders_page.py [--check]. Knows the results of grader_agreement.py and
+label_price.py; measures nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from learned_router.training.report import markdown_table
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "training" / "graders" / "README.md"
 RESULTS = Path(__file__).resolve().parent / "results" / "graders.json"
+PRICE = RESULTS.with_name("label_price.json")
 REGION = re.compile(r"(<!-- figures:(?P<name>[\w-]+) -->\n).*?(<!-- /figures:(?P=name) -->)", re.DOTALL)
 
 Results = Mapping[str, Mapping[str, Any]]
@@ -102,14 +104,40 @@ def free_text_table(results: Results) -> str:
     return markdown_table(header, rows)
 
 
-def fill(text: str, results: Results) -> str:
+def price_table(prices: Results) -> str:
+    """What labels by agreement cost, one row a pair of models."""
+    header = ["logs", "models", "recipe", "test labels", "APGR, gold labels", "APGR, by agreement", "ratio"]
+    rows = []
+    for name, found in prices.items():
+        cells = [_interval(found[key], ".3f") for key in ("gold", "agreement")]
+        models = " → ".join(found["models"])
+        ratio = _interval(found["ratio"], ".1%").replace("%", " %")
+        rows.append([name, models, f"`{found['recipe']}`", f"{found['tests']:,}", *cells, ratio])
+    return markdown_table(header, rows)
+
+
+def _interval(found: Mapping[str, float], form: str) -> str:
+    return f"{found['value']:{form}} [{found['low']:{form}}, {found['high']:{form}}]"
+
+
+def fill(text: str, results: Results, prices: Results) -> str:
     """``text`` with its regions written anew. Raises KeyError for a region that is none."""
-    found = tables(results)
+    found = {**tables(results), "label-price": price_table(prices)}
     return REGION.sub(lambda match: f"{match[1]}\n{found[match['name']]}\n\n{match[3]}", text)
 
 
-def fill_page(results: Results, page: Path = PAGE) -> None:
-    page.write_text(fill(page.read_text(encoding="utf-8"), results), encoding="utf-8")
+def fill_page(results: Results | None = None, page: Path = PAGE) -> None:
+    """Fill the page from the results' files; results: takes the place of the graders' file."""
+    graders, prices = read_results()
+    page.write_text(fill(page.read_text(encoding="utf-8"), results or graders, prices), encoding="utf-8")
+
+
+def read_results() -> tuple[Results, Results]:
+    """The agreement of the graders, and the price of labels; what was not measured is empty."""
+    graders, prices = (
+        json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {} for path in (RESULTS, PRICE)
+    )
+    return graders, prices
 
 
 def _percent(share: float) -> str:
@@ -120,11 +148,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page would change")
     arguments = parser.parse_args()
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
     if not arguments.check:
-        fill_page(results)
-    elif fill(text := PAGE.read_text(encoding="utf-8"), results) != text:
-        print(f"{PAGE} is not what {RESULTS} says; run 'python tests/benchmarks/graders_page.py'", file=sys.stderr)
+        fill_page()
+    elif fill(text := PAGE.read_text(encoding="utf-8"), *read_results()) != text:
+        print(
+            f"{PAGE} is not what {RESULTS.parent} says; run 'python tests/benchmarks/graders_page.py'", file=sys.stderr
+        )
         sys.exit(1)
 
 
