@@ -24,12 +24,13 @@ LEAST_SPREAD = 0.1
 def scale_quality(logits: np.ndarray, quality: np.ndarray, weight: np.ndarray) -> Scaling:
     """Slope and bias per tier that minimise the weighted log loss; the order of requests within a tier stays.
 
-    logits: (n, n_tiers). quality: (n, n_tiers) in [0, 1], soft targets. weight: (n,), not negative.
+    logits: (n, n_tiers). quality: (n, n_tiers) in [0, 1], soft targets, NaN where not known. weight: (n,), not negative.
     The loss never rises: where the search finds nothing better, slope 1 and bias 0 are kept.
 
     Source: Platt scaling (Platt 1999) with a bounded slope, so that a tier that is always right stays finite.
     """
-    pairs = [_scale_tier(logits[:, tier], quality[:, tier], weight) for tier in range(logits.shape[1])]
+    known = ~np.isnan(quality)
+    pairs = [_scale_tier(logits[rows, tier], quality[rows, tier], weight[rows]) for tier, rows in enumerate(known.T)]
     slope, bias = zip(*pairs, strict=True)
     return Scaling(np.array(slope), np.array(bias))
 
@@ -61,21 +62,25 @@ def _scale_tier(logits: np.ndarray, target: np.ndarray, weight: np.ndarray) -> t
 def fit_confidence(quality: np.ndarray, truth: np.ndarray, weight: np.ndarray) -> list[tuple[float, float, float]]:
     """For each tier below the top: (bias, own, top) of ``policy.as_good_probability``.
 
-    quality: predicted, (n, n_tiers); truth: graded, (n, n_tiers). The event is truth of the tier ≥ truth of the top.
+    quality: predicted, (n, n_tiers); truth: graded, (n, n_tiers), NaN where not known. The event is truth of the tier ≥
+    truth of the top.
     """
-    clipped = np.clip(quality.astype(np.float64), 1e-4, 1 - 1e-4)
-    log_odds = np.log(clipped / (1 - clipped))
-    weights = []
-    for tier in range(quality.shape[1] - 1):
-        as_good = truth[:, tier] >= truth[:, -1]
-        share = float((as_good * weight).sum() / weight.sum())
-        if as_good.all() or not as_good.any():
-            edge = float(np.clip(share, 0.5 / len(as_good), 1 - 0.5 / len(as_good)))
-            weights.append((float(np.log(edge / (1 - edge))), 0.0, 0.0))
-            continue
-        model = LogisticRegression(C=1.0).fit(log_odds[:, [tier, -1]], as_good, sample_weight=weight)
-        weights.append((float(model.intercept_[0]), float(model.coef_[0, 0]), float(model.coef_[0, 1])))
+    known, weights = ~np.isnan(truth), []
+    for tier in range(truth.shape[1] - 1):
+        rows = known[:, tier] & known[:, -1]
+        as_good = truth[rows, tier] >= truth[rows, -1]
+        weights.append(_fit_event(quality[rows][:, [tier, -1]], as_good, weight[rows]))
     return weights
+
+
+def _fit_event(quality: np.ndarray, event: np.ndarray, weight: np.ndarray) -> tuple[float, float, float]:
+    """Logistic regression of an event (n,) on the log-odds of two qualities (n, 2): bias and the two weights."""
+    if event.all() or not event.any():
+        edge = float(np.clip(np.average(event, weights=weight), 0.5 / len(event), 1 - 0.5 / len(event)))
+        return float(np.log(edge / (1 - edge))), 0.0, 0.0
+    clipped = np.clip(quality.astype(np.float64), 1e-4, 1 - 1e-4)
+    model = LogisticRegression(C=1.0).fit(np.log(clipped / (1 - clipped)), event, sample_weight=weight)
+    return float(model.intercept_[0]), float(model.coef_[0, 0]), float(model.coef_[0, 1])
 
 
 def fit_known(embeddings: np.ndarray, n_centres: int, seed: int) -> Known:

@@ -19,7 +19,10 @@ SPLITS = ("train", "calibration", "test")
 
 
 class LabelSet(msgspec.Struct, frozen=True):
-    """Labels that agree on their tiers. tiers: names, cheapest first; models: by tier; sha256: of content and order."""
+    """Labels that agree on their tiers. tiers: names, cheapest first; models: by tier; sha256: of content and order.
+
+    A label may leave out tiers below the top one, which nobody asked when it was made.
+    """
 
     labels: list[Label]
     tiers: tuple[str, ...]
@@ -30,6 +33,10 @@ class LabelSet(msgspec.Struct, frozen=True):
     def of(self, split: str) -> list[Label]:
         """The labels of one split, in order."""
         return [label for label in self.labels if label.split == split]
+
+    def complete(self, split: str) -> list[Label]:
+        """The labels of one split that know the quality of every tier, in order."""
+        return [label for label in self.of(split) if len(label.quality) == len(self.tiers)]
 
     def counts(self) -> dict[str, int]:
         found = Counter(label.split for label in self.labels)
@@ -43,30 +50,26 @@ class LabelSet(msgspec.Struct, frozen=True):
 
 
 def load_labels(paths: Sequence[Path]) -> LabelSet:
-    """All usable labels of the files. Models may differ from file to file, tiers may not.
+    """All usable labels of the files. Models may differ from file to file; tiers may be missing, but for the top one.
 
-    Raises LabelError when none is usable or the tiers differ, InputError when a file cannot be read.
+    A request that was labelled for some tiers, and later for others, is one label with the quality of all of them.
+    Raises LabelError when none is usable or the tiers contradict each other, InputError when a file cannot be read.
     """
     skipped = Skipped()
-    labels: list[Label] = []
+    by_id: dict[str, Label] = {}
     models: dict[str, Counter[str]] = {}
     for label in read_labels(paths, skipped):
-        tiers = tuple(label.quality)
-        if labels and tiers != tuple(labels[0].quality):
-            raise LabelError(
-                f"label {label.id!r} has the tiers {', '.join(tiers)}; earlier ones have {', '.join(labels[0].quality)}. "
-                "Label every file with the same --tier names, in the same order"
-            )
         for tier, model in label.models.items():
             models.setdefault(tier, Counter())[model] += 1
-        labels.append(label)
+        by_id[label.id] = _join(by_id[label.id], label) if label.id in by_id else label
+    labels = list(by_id.values())
     names = ", ".join(str(path) for path in paths)
     if not labels:
         reasons = "; ".join(
             f"{n} {reason} (first: {skipped.places[reason][0]})" for reason, n in skipped.counts.items()
         )
         raise LabelError(f"{names}: no usable label ({reasons or 'empty'}); make labels with 'learned-router label'")
-    tiers = tuple(labels[0].quality)
+    tiers = _all_tiers(labels)
     return LabelSet(
         labels=labels,
         tiers=tiers,
@@ -76,6 +79,37 @@ def load_labels(paths: Sequence[Path]) -> LabelSet:
         sha256=_digest(labels),
         skipped=skipped,
     )
+
+
+def _join(first: Label, again: Label) -> Label:
+    """One label of a request that was labelled twice, for other tiers: what was found of more tiers wins.
+
+    It stays on the side of the split on which it first stood.
+    """
+    less, more = sorted((first, again), key=lambda label: len(label.quality))
+    return msgspec.structs.replace(
+        more,
+        quality=more.quality | {tier: value for tier, value in less.quality.items() if tier not in more.quality},
+        models=less.models | more.models,
+        outputs=less.outputs | more.outputs,
+        split=first.split,
+        group=first.group,
+    )
+
+
+def _all_tiers(labels: Sequence[Label]) -> tuple[str, ...]:
+    """The tiers in the order that every label has them in. Raises LabelError for a label that has another order or top."""
+    longest = max(labels, key=lambda label: len(label.quality))
+    tiers = tuple(longest.quality)
+    for label in labels:
+        own = tuple(label.quality)
+        if own[-1] != tiers[-1] or own != tuple(tier for tier in tiers if tier in label.quality):
+            raise LabelError(
+                f"label {label.id!r} has the tiers {', '.join(own)}; label {longest.id!r} has {', '.join(tiers)}. "
+                "A label may leave out tiers, but not the top one, nor change their order. Label every file with the "
+                "same --tier names, in the same order"
+            )
+    return tiers
 
 
 def cap_sources(labels: LabelSet, most: int, seed: int) -> LabelSet:
@@ -150,8 +184,14 @@ def check_trainable(labels: LabelSet) -> None:
                 "Make labels with 'learned-router label', or give them weights"
             )
     cheapest, top = labels.tiers[0], labels.tiers[-1]
-    for split in LEAST_BY_SPLIT:
-        gains = {label.quality[top] - label.quality[cheapest] for label in labels.of(split)}
+    for split, least in LEAST_BY_SPLIT.items():
+        if len(labels.complete(split)) < least:
+            raise LabelError(
+                f"{len(labels.complete(split))} of {counts[split]} labels in the {split} split know the quality of all "
+                f"tiers ({', '.join(labels.tiers)}); at least {least} are needed. Ask the new tier more requests, with "
+                "'learned-router collect', and label them with all tiers"
+            )
+        gains = {label.quality[top] - label.quality[cheapest] for label in labels.complete(split)}
         if len(gains) == 1:
             gain = gains.pop()
             meaning = f"{cheapest} does as well as {top}" if gain == 0 else f"{top} gains {gain:+.2f} over {cheapest}"

@@ -78,11 +78,12 @@ def train(
     run = hashlib.sha256(f"{recipe.sha256} {labels.sha256} {seed}".encode()).hexdigest()[:12]
     checkpoints = out.with_name(f".{out.name}.training") / run
     say(f"training on {len(train_split):,} labels, recipe {recipe.name!r}")
-    net = fit(train_split, packer, recipe, checkpoints, seed=seed, console=console)
+    net = fit(train_split, packer, recipe, checkpoints, seed=seed, tiers=labels.tiers, console=console)
 
     say(f"calibrating on {len(calibration):,} labels")
-    truth = np.array([[label.quality[tier] for tier in labels.tiers] for label in calibration])
+    truth = np.array([[label.quality.get(tier, np.nan) for tier in labels.tiers] for label in calibration])
     weight = np.array([label.weight for label in calibration])
+    complete = ~np.isnan(truth).any(axis=1)
     logits, _, _ = predict(net, calibration, packer, recipe)
     scaling = scale_quality(logits, truth, weight)
     seen = random.Random(seed).sample(train_split, min(len(train_split), KNOWN_ROWS))
@@ -104,7 +105,13 @@ def train(
         for ood in (prediction.ood, *([Encoder(graph, packer).predict(bare)[0].ood] if bare else []))
     )
     points = {
-        mode: choose_threshold(prediction.quality, truth, weight, target, prediction.ood <= ood_threshold)
+        mode: choose_threshold(
+            prediction.quality[complete],
+            truth[complete],
+            weight[complete],
+            target,
+            prediction.ood[complete] <= ood_threshold,
+        )
         for mode, target in recipe.modes.items()
     }
     export.compare_decisions(
@@ -161,7 +168,7 @@ def train(
     contents = {
         "model.onnx": graph,
         "tokenizer.json": (Path(find_encoder(recipe.encoder.name)) / "tokenizer.json").read_bytes(),
-        "certificate.json": _pretty(_uncertified(config, points, delta, len(calibration))),
+        "certificate.json": _pretty(_uncertified(config, points, delta, int(complete.sum()))),
         "metrics.json": b"{}\n",
         "reference.jsonl": b"",
         "README.md": b"",

@@ -159,7 +159,10 @@ def read_records(
 
 
 def read_labels(paths: Iterable[Path], skipped: Skipped) -> Iterator[Label]:
-    """Yield labels, skipping bad lines by reason. Raises InputError as ``read_records`` does."""
+    """Yield labels, skipping bad lines by reason. Raises InputError as ``read_records`` does.
+
+    The same id may come again with the quality of other tiers; with that of the same tiers it is skipped.
+    """
     for label, place in _read(paths, Label, skipped, set(), True):
         problem = _label_problem(label)
         if problem:
@@ -203,6 +206,11 @@ def answer_key(record: Record) -> int:
     return hash((record.id, *record.outputs))
 
 
+def _label_key(label: Label) -> int:
+    """What is the same for two labels of one request that know the same tiers."""
+    return hash((label.id, *label.quality))
+
+
 def _read(
     paths: Iterable[Path], kind: type[T], skipped: Skipped, seen: set[int], id_once: bool
 ) -> Iterator[tuple[T, str]]:
@@ -220,7 +228,7 @@ def _read(
                     skipped.add(recovered[0], f"{place}: {recovered[1]}")
                     continue
                 item = recovered
-            key = hash(item.id) if id_once or isinstance(item, Label) else answer_key(item)
+            key = _label_key(item) if isinstance(item, Label) else hash(item.id) if id_once else answer_key(item)
             if key in seen:
                 skipped.add("duplicate_id", f"{place}: id {item.id!r} stands in an earlier line")
                 continue

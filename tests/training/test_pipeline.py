@@ -157,6 +157,21 @@ def test_three_tiers_are_labelled_trained_and_routed_between(tiny_recipe: Recipe
         assert decided[word].count(tier) > 0.6 * len(decided[word]), decided
 
 
+def test_a_tier_added_later_is_learned_from_the_labels_that_know_it(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    write_pairs(tmp_path / "pairs.jsonl")
+    tiers = {"small": "s", "mid": "m", "frontier": "f"}
+    label_files([tmp_path / "pairs.jsonl"], tiers, tmp_path / "labels.jsonl", labels="gold")
+    labels = load_labels([tmp_path / "labels.jsonl"])
+    for label in labels.labels[::2]:
+        del label.quality["mid"]
+    router = train(labels, tmp_path / "router", tiny_recipe, baselines=False).router
+    assert router.tiers == ("small", "mid", "frontier")
+    found = router.predict([label_request(label) for label in labels.of("test")]).quality
+    asked = [label.messages[0].content.split()[0] for label in labels.of("test")]
+    mid = {word: np.mean([row[1] for row, first in zip(found, asked, strict=True) if first == word]) for word in asked}
+    assert mid["compare"] > mid["prove"] + 0.3  # what it was asked half as often, it does as the log says
+
+
 @pytest.fixture
 def without_test_split(labels: LabelSet) -> LabelSet:
     kept = [label for label in labels.labels if label.split != "test"]

@@ -119,12 +119,38 @@ def test_one_label_of_the_other_class_is_enough_and_the_test_split_may_be_of_one
 
 
 @pytest.mark.parametrize(
-    "quality",
-    [{"small": 1.0, "mid": 1.0, "frontier": 1.0}, {"frontier": 1.0, "small": 1.0}, {"cheap": 1.0, "dear": 1.0}],
+    "quality", [{"frontier": 1.0, "small": 1.0}, {"cheap": 1.0, "dear": 1.0}, {"small": 1.0, "mid": 1.0}]
 )
 def test_files_with_other_tiers_or_another_order_are_refused(quality: dict[str, float], tmp_path: Path) -> None:
-    with pytest.raises(LabelError, match=r"'b0' has the tiers .*earlier ones have small, frontier.*--tier"):
+    with pytest.raises(LabelError, match=r"'b0' has the tiers .* has small, frontier.*--tier"):
         load(tmp_path, make(), make(name="b", quality=quality))
+
+
+THREE = {"small": 0.0, "mid": 1.0, "frontier": 1.0}
+
+
+def test_a_tier_may_be_added_later_without_labelling_the_others_again(tmp_path: Path) -> None:
+    labels = load(tmp_path, make(), make(name="b", quality=THREE))
+    assert labels.tiers == ("small", "mid", "frontier")
+    assert len(labels.of("train")) == 80
+    assert {label.id[0] for label in labels.complete("train")} == {"b"}
+
+
+def test_a_request_labelled_twice_is_one_label_with_all_tiers_on_its_first_side(tmp_path: Path) -> None:
+    again = make(train=1, calibration=0, quality=THREE, models={"mid": "model-m"}, split="calibration")
+    labels = load(tmp_path, make(train=2), again)
+    assert labels.labels[0].quality == THREE
+    assert labels.labels[0].models == {"small": "model-s", "frontier": "model-f", "mid": "model-m"}
+    assert labels.labels[0].split == "train"
+    assert labels.labels[1].quality == {"small": 1.0, "frontier": 1.0}
+    assert labels.models["mid"] == "model-m"
+    assert not labels.skipped.total
+
+
+def test_a_tier_that_too_few_labels_know_is_refused_with_what_to_ask(tmp_path: Path) -> None:
+    few = make(LEAST_BY_SPLIT["train"] - 1, 30, name="b", quality=THREE)
+    with pytest.raises(LabelError, match=r"29 of 69 labels in the train split know .*small, mid, frontier.*collect"):
+        check_trainable(load(tmp_path, make(), few))
 
 
 def test_files_may_differ_in_their_models_and_the_commoner_one_is_named_first(tmp_path: Path) -> None:
