@@ -6,6 +6,7 @@ Knows labels and the network; knows nothing of calibration, thresholds or export
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -180,8 +181,13 @@ def fit(
     labels: those of the train split only. checkpoints: folder of this run's state, removed by ``forget_checkpoints``.
     tiers: one head each, see ``LabelRows``. console: where the progress bar goes, None for none. The targets are soft
     qualities per tier, weighted by ``label.weight``.
+
+    Under torchrun or ``accelerate launch`` all processes train on parts of each batch; the first one goes on with the
+    network, the others end here (SystemExit).
     """
     set_seed(seed)
+    processes, rank = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", "1"), ("RANK", "0")))
+    console = console if rank == 0 else None
     rows = LabelRows(labels, packer, recipe, hide=True, tiers=tiers)
     model = build_net(recipe, rows.features, rows.quality.shape[1])
     freeze(model, recipe.encoder)
@@ -189,6 +195,7 @@ def fit(
     if checkpoint is None:
         warm_up_heads(model, rows, packer, seed)
     if recipe.fit.epochs == 0:
+        _end_all_but_the_first(rank)
         model.eval()
         return model
     steps = math.ceil(len(rows) / recipe.fit.batch_size) * recipe.fit.epochs
@@ -197,7 +204,9 @@ def fit(
         args=TrainingArguments(
             output_dir=str(checkpoints),
             num_train_epochs=recipe.fit.epochs,
-            per_device_train_batch_size=recipe.fit.batch_size,
+            per_device_train_batch_size=max(1, recipe.fit.batch_size // processes),
+            # labels without steps give the step head nothing to learn
+            ddp_find_unused_parameters=True if processes > 1 else None,
             lr_scheduler_type="cosine",
             warmup_steps=max(1, int(steps * recipe.fit.warmup_share)),
             max_grad_norm=1.0,
@@ -222,8 +231,15 @@ def fit(
     trainer.remove_callback(PrinterCallback)  # it prints a dict of timings
     trainer.knobs = recipe.fit
     trainer.train(resume_from_checkpoint=checkpoint)
+    _end_all_but_the_first(rank)
     model.cpu().eval()
     return model
+
+
+def _end_all_but_the_first(rank: int) -> None:
+    """What follows training is work for one process, which writes one artifact."""
+    if rank:
+        raise SystemExit(0)
 
 
 def warm_up_heads(model: RouterNet, rows: LabelRows, packer: Packer, seed: int) -> None:
