@@ -129,6 +129,13 @@ def test_grading_loads_no_torch_and_no_algebra_until_they_are_needed() -> None:
     assert result.stdout.strip() == "[]"
 
 
+def test_the_same_words_are_as_good_as_the_frontier_s() -> None:
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        raise AssertionError("nothing to compare")
+
+    assert grade_by_meaning("Yes, on  Friday.", "yes, on Friday", "when?", embed, method="agreement").quality == 1.0
+
+
 def test_without_what_the_encoder_needs_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "learned_router.training.graders.encoder", None)
     with (

@@ -48,8 +48,10 @@ def grade_by_meaning(found: str, wanted: str, question: str, embed: Embed, *, me
     """Grade of the text ``found`` beside ``wanted``, the answer to ``question``.
 
     method: ``reference``, where quality is the probability that a judge finds ``found`` good, or ``agreement``, where it
-    is that of being as good as ``wanted``.
+    is that of being as good as ``wanted``, which the same words always are.
     """
+    if method == "agreement" and normalise_text(found) == normalise_text(wanted):
+        return give(f"{method}:embedding", 1.0)
     curve = read_curves().curves[method]
     return give(f"{method}:embedding", curve.probability(measure(found, wanted, question, embed)))
 
