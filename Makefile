@@ -56,29 +56,18 @@ shipped: $(VENV)/.train ## train exported/small-frontier again, from the corpora
 		--model 'small=8B-class' --model 'frontier=frontier-class' --reference $(SHIPPED)/sample.jsonl.gz \
 		--cache $(SHIPPED)/cache --note $(SHIPPED_NOTE)
 
-# Every figure of the README: a router for each pair of real logs, and the benchmarks
+# Every figure of the README but those of `make bench`
 RESULTS := tests/benchmarks/results
 BENCH := $(BIN)/python tests/benchmarks
-XLAM := xLAM-1b-fc-r
-SONNET := claude-3-5-sonnet-20240620
 
 results: $(VENV)/.dev ## measure everything the README shows; takes about an hour
 	$(BIN)/learned-router demo
 	$(BIN)/learned-router evaluate runs/demo/router runs/demo/labels.jsonl.gz --cache runs/cache \
 		--json $(RESULTS)/sample.json --png docs/quality-cost.png
-	$(MAKE) corpora-bfcl SMALL=$(XLAM) TOP=$(SONNET)
-	$(MAKE) corpora-mmlu_pro SMALL=Meta-Llama-3.1-8B-Instruct TOP=gpt-4o-2024-05-13
-	$(MAKE) corpora-zeroeval SMALL=Meta-Llama-3.1-8B-Instruct TOP=claude-3-5-sonnet-20241022
-	$(MAKE) corpora-routellm_gsm8k SMALL=$(MIXTRAL) TOP=$(GPT4)
 	$(BENCH)/grader_agreement.py --json $(RESULTS)/graders.json --page
 	$(BENCH)/label_price.py --page
 	$(BENCH)/training_peak.py runs/demo/labels.jsonl.gz --out $(RESULTS)/training.json
 	$(BENCH)/speed.py --out $(RESULTS)/speed.json
-
-corpora-%: $(VENV)/.dev
-	$(LABEL) $(CORPORA)/$*.jsonl.gz --tier small=$(SMALL) --tier frontier=$(TOP) --out runs/$*/labels.jsonl.gz
-	$(BIN)/learned-router train runs/$*/labels.jsonl.gz --out runs/$*/router --recipe fast --no-baselines
-	$(BIN)/learned-router evaluate runs/$*/router runs/$*/labels.jsonl.gz --cache runs/cache --json $(RESULTS)/corpora-$*.json
 
 # Every method on every pair. Stopped, it goes on where it was; with SEEDS=0 ONLY='--only mmlu_pro' a part of it
 SEEDS ?= 0,1,2

@@ -11,19 +11,21 @@ import copy
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import typer
+from bench_figures import Benchmark
+from bench_page import main_table, verdict
 from speed import decision_table, describe_machine, size_table
 
 from learned_router.artifact import shipped_artifact
 from learned_router.cli import app
 from learned_router.errors import InputError, LearnedRouterError
-from learned_router.training.evaluation import ORACLE, ROUTER, Estimate, Evaluation, ModeResult
-from learned_router.training.report import NAMES, interval, markdown_table, percent, sections
+from learned_router.training.evaluation import Evaluation
+from learned_router.training.report import markdown_table, percent, sections
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -75,51 +77,19 @@ def evaluation_tables(evaluation: Evaluation) -> str:
 
 
 def corpora_table(results: Path) -> str:
-    """One row a pair of models: each Evaluation of ``results/corpora-*.json``, in order of the files' names."""
-    paths = sorted(results.glob("corpora-*.json"))
-    if not paths:
-        raise InputError(f"{results}/corpora-*.json: none there; write them with 'learned-router evaluate --json'")
-    found = {
-        path.stem.removeprefix("corpora-"): read_evaluation(path, "learned-router evaluate --json") for path in paths
-    }
-    modes = list(dict.fromkeys(mode.name for evaluation in found.values() for mode in evaluation.modes))
-    header = ["logs", "models", "test labels", "APGR", "best baseline", "prompt length", "oracle"]
-    rows = [[name, *_corpus_row(evaluation, modes)] for name, evaluation in found.items()]
-    table = markdown_table([*header, *(f"{mode}: kept / not to the top" for mode in modes)], rows)
-    return f"{table}\n\nEach mode: quality kept relative to the top tier / share of requests not sent to it."
-
-
-def _corpus_row(evaluation: Evaluation, modes: Sequence[str]) -> list[str]:
-    apgr = {method.name: method.apgr for method in evaluation.methods}
-    best = evaluation.versus_best.baseline if evaluation.versus_best else None
-    by_mode = {mode.name: mode for mode in evaluation.modes}
-    top = evaluation.tiers[-1].name
-    return [
-        models(evaluation),
-        f"{evaluation.rows:,}",
-        interval(apgr.get(ROUTER, Estimate(None)), _hundredth),
-        "–" if best is None else f"{NAMES.get(best, best)} {interval(Estimate(apgr[best].value), _hundredth)}",
-        *(_value(apgr.get(name)) for name in ("length", ORACLE)),
-        *(_kept_and_down(by_mode.get(mode), top) for mode in modes),
-    ]
+    """One row a pair of models, and where ours does not come up to what was wished for: from the benchmark's figures."""
+    found = read_json(results / "bench.json", "make bench")
+    try:
+        benchmark = msgspec.convert(found, Benchmark)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"{results / 'bench.json'}: no benchmark ({error}); write it again with 'make bench'"
+        ) from None
+    return f"{main_table(benchmark)}\n\n{verdict(benchmark)}"
 
 
 def models(evaluation: Evaluation) -> str:
     return " → ".join(tier.model or tier.name for tier in evaluation.tiers)
-
-
-def _value(estimate: Estimate | None) -> str:
-    return "–" if estimate is None else interval(Estimate(estimate.value), _hundredth)
-
-
-def _hundredth(value: float) -> str:
-    return f"{value:.2f}"
-
-
-def _kept_and_down(mode: ModeResult | None, top: str) -> str:
-    if mode is None or mode.kept.value is None:
-        return "–"
-    return f"{percent(mode.kept.value)} / {percent(1 - mode.shares[top])}"
 
 
 def speed_tables(results: dict[str, Any]) -> str:
