@@ -30,9 +30,11 @@ from learned_router.training.records import Label, Record, Skipped
 from learned_router.training.split import FRACTIONS, Keys, group_name, side_limits, side_of, split
 from learned_router.view import FEATURES
 
+# beside this file, not among the recipes of routers: its heads are no tiers
+RECIPE = Path(__file__).with_suffix(".toml")
 # A pair of models is shown in the report when a corpus's fold holds this many requests that both answered
 REPORT_ROWS = 100
-# The largest log counts no more than this many times what its size against the smallest would give it less than
+# 0 leaves every request its weight, 1 lets every log count the same
 BALANCE = 0.5
 
 
@@ -152,7 +154,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m learned_router.training.pretrain", description=__doc__)
     parser.add_argument("logs", nargs="+", type=Path, help="paired logs whose outputs have scores")
     parser.add_argument("--out", type=Path, required=True, help="folder of the encoder")
-    parser.add_argument("--recipe", default="pretrain", help="name or TOML file")
+    parser.add_argument("--recipe", default=str(RECIPE), help="name or TOML file")
     parser.add_argument("--leave-out", action="append", default=[], help="a source to learn nothing from")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

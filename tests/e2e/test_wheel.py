@@ -102,6 +102,7 @@ def test_the_wheel_holds_the_code_the_recipes_the_sample_and_the_shipped_artifac
             "training/**/*.py",
             "training/**/*.json",
             "training/recipes/*.toml",
+            "training/*.toml",
             "exported/*.md",
             "exported/small-frontier/*",
         )

@@ -21,7 +21,7 @@ from learned_router.training.labels import load_labels
 from learned_router.training.model import RouterNet, find_encoder, load_encoder
 from learned_router.training.pipeline import train
 from learned_router.training.pretrained import ABOUT, WEIGHTS, is_pretrained
-from learned_router.training.recipe import EncoderKnobs, Recipe
+from learned_router.training.recipe import EncoderKnobs, Recipe, load_recipe
 from learned_router.training.records import Label, Output, Record, Skipped, read_labels, write_jsonl
 from learned_router.training.split import split
 
@@ -203,3 +203,7 @@ def test_logs_that_teach_nothing_end_with_what_is_missing(
     assert pretrain.main() == 2
     assert "score" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_recipe_of_pretraining_is_one() -> None:
+    assert load_recipe(str(pretrain.RECIPE)).name == "pretrain"
