@@ -47,6 +47,11 @@ def find_encoder(name: str | None = None) -> Path | str:
     return Path(name) if Path(name).exists() else name
 
 
+def find_tokenizer(name: str) -> Path:
+    """The encoder's ``tokenizer.json``, in the format of the library ``tokenizers``."""
+    return Path(find_encoder(name)) / "tokenizer.json"
+
+
 def load_encoder(knobs: EncoderKnobs) -> nn.Module:
     """The pretrained encoder of a recipe, cut to its number of layers. Raises InputError when it cannot be loaded."""
     where = find_encoder(knobs.name)

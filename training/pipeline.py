@@ -29,7 +29,7 @@ from learned_router.training.evaluate import evaluate
 from learned_router.training.evaluation import Evaluation
 from learned_router.training.fit import bare_label, fit, forget_checkpoints, predict
 from learned_router.training.labels import LabelSet, check_trainable
-from learned_router.training.model import CalibratedNet, find_encoder
+from learned_router.training.model import CalibratedNet, find_tokenizer
 from learned_router.training.recipe import Recipe
 from learned_router.training.records import Label, label_request
 from learned_router.training.thresholds import OperatingPoint, choose_threshold
@@ -72,7 +72,7 @@ def train(
     say: Callable[[str], None] = console.print if console else lambda line: None
     check_trainable(labels)
     export.check_target(out)
-    packer = Packer.load(Path(find_encoder(recipe.encoder.name)) / "tokenizer.json", recipe.view)
+    packer = Packer.load(find_tokenizer(recipe.encoder.name), recipe.view)
     train_split, calibration = labels.of("train"), labels.of("calibration")
 
     run = hashlib.sha256(f"{recipe.sha256} {labels.sha256} {seed}".encode()).hexdigest()[:12]
@@ -104,16 +104,9 @@ def train(
         float(np.quantile(ood, recipe.calibrate.ood_quantile))
         for ood in (prediction.ood, *([Encoder(graph, packer).predict(bare)[0].ood] if bare else []))
     )
-    points = {
-        mode: choose_threshold(
-            prediction.quality[complete],
-            truth[complete],
-            weight[complete],
-            target,
-            prediction.ood[complete] <= ood_threshold,
-        )
-        for mode, target in recipe.modes.items()
-    }
+    seen_whole = (prediction.quality[complete], truth[complete], weight[complete])
+    in_range = prediction.ood[complete] <= ood_threshold
+    points = {mode: choose_threshold(*seen_whole, target, in_range) for mode, target in recipe.modes.items()}
     export.compare_decisions(
         prediction.quality, expected, {mode: point.threshold for mode, point in points.items()}, difference
     )
@@ -167,7 +160,7 @@ def train(
 
     contents = {
         "model.onnx": graph,
-        "tokenizer.json": (Path(find_encoder(recipe.encoder.name)) / "tokenizer.json").read_bytes(),
+        "tokenizer.json": find_tokenizer(recipe.encoder.name).read_bytes(),
         "certificate.json": _pretty(_uncertified(config, points, delta, int(complete.sum()))),
         "metrics.json": b"{}\n",
         "reference.jsonl": b"",

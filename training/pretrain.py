@@ -22,12 +22,13 @@ from learned_router.errors import InputError, LearnedRouterError
 from learned_router.training.fit import fit, forget_checkpoints, predict
 from learned_router.training.importers.logs import read_pairs
 from learned_router.training.labelling.duplicates import Fingerprints
+from learned_router.training.labelling.label_run import describe_skipped
 from learned_router.training.metrics import apgr, trace_curve
-from learned_router.training.model import RouterNet, find_encoder, load_encoder
+from learned_router.training.model import RouterNet, find_tokenizer, load_encoder
 from learned_router.training.pretrained import Pretrained, save_pretrained
 from learned_router.training.recipe import Recipe, load_recipe
 from learned_router.training.records import Label, Record, Skipped
-from learned_router.training.split import FRACTIONS, Keys, group_name, side_limits, side_of, split
+from learned_router.training.split import split
 from learned_router.view import FEATURES
 
 # beside this file, not among the recipes of routers: its heads are no tiers
@@ -45,7 +46,7 @@ def read_outcomes(paths: Iterable[Path], skipped: Skipped) -> list[Label]:
     log or in two, stand on one side, as in ``learned-router label``. Raises InputError as ``read_pairs``.
     """
     labels: list[Label] = []
-    keys, prints = Keys(), Fingerprints()
+    prints = Fingerprints()
     for record in read_pairs(paths, skipped):
         quality = {
             tier_name(record, model): float(output.score)
@@ -54,6 +55,11 @@ def read_outcomes(paths: Iterable[Path], skipped: Skipped) -> list[Label]:
         }
         if not quality:
             skipped.add("no_scores", f"record {record.id}: no output has a score")
+            continue
+        try:
+            prints.add(record.messages, record.tools, record.response_format)
+        except RecursionError:
+            skipped.add("too_deep", f"record {record.id}: a message or tool is nested too deeply")
             continue
         labels.append(
             Label(
@@ -71,14 +77,9 @@ def read_outcomes(paths: Iterable[Path], skipped: Skipped) -> list[Label]:
                 licence=record.licence,
             )
         )
-        keys.add(record)
-        prints.add(record.messages, record.tools, record.response_format)
-    groups = keys.groups(prints.find().first)
+    same = prints.find().first
     prints.close()
-    for label, group in zip(labels, groups.tolist(), strict=True):
-        label.group = group_name(group)
-        label.split = side_of(label.group, side_limits(FRACTIONS), 0)
-    return labels
+    return split(labels, same=same)
 
 
 def choose_taught(labels: Sequence[Label], left_out: Collection[str] = ()) -> list[Label]:
@@ -120,17 +121,10 @@ def balance(labels: Sequence[Label]) -> list[Label]:
     ]
 
 
-def pretrain(labels: Sequence[Label], recipe: Recipe, work: Path, *, seed: int, console: Console) -> RouterNet:
-    """Train on the labels given, all models' heads together; resumes from ``work``."""
-    tiers = order_tiers(labels)
-    packer = Packer.load(Path(find_encoder(recipe.encoder.name)) / "tokenizer.json", recipe.view)
-    console.print(f"pretraining on {len(labels):,} requests, {len(tiers)} heads")
-    return fit(balance(labels), packer, recipe, work, seed=seed, tiers=tiers, console=console)
-
-
-def report(net: RouterNet, tiers: Sequence[str], fold: Sequence[Label], recipe: Recipe) -> dict[str, dict[str, float]]:
+def report(
+    net: RouterNet, tiers: Sequence[str], fold: Sequence[Label], packer: Packer, recipe: Recipe
+) -> dict[str, dict[str, float]]:
     """On labels that were not trained on, by source: mean APGR over the ordered pairs of its models that have a gap."""
-    packer = Packer.load(Path(find_encoder(recipe.encoder.name)) / "tokenizer.json", recipe.view)
     logits, _, _ = predict(net, fold, packer, recipe)
     predicted = 1 / (1 + np.exp(-logits))
     truth = np.array([[label.quality.get(tier, np.nan) for tier in tiers] for label in fold])
@@ -163,13 +157,17 @@ def main() -> int:
         recipe = load_recipe(arguments.recipe)
         skipped = Skipped()
         labels = read_outcomes(arguments.logs, skipped)
-        taught = [label for label in labels if label.split == "train" and label.source not in set(arguments.leave_out)]
+        taught = choose_taught(labels, arguments.leave_out)
+        if skipped.total:
+            console.print(f"skipped: {describe_skipped(skipped)}", highlight=False, markup=False)
         if not taught:
             raise InputError("no request with scores is left to learn from; give logs that hold each output's 'score'")
         work = arguments.out.with_name(f".{arguments.out.name}.training")
-        net = pretrain(taught, recipe, work, seed=arguments.seed, console=console)
-        sources = Counter(label.source or "unnamed" for label in taught)
+        packer = Packer.load(find_tokenizer(recipe.encoder.name), recipe.view)
         tiers = order_tiers(taught)
+        console.print(f"pretraining on {len(taught):,} requests, {len(tiers)} heads")
+        net = fit(balance(taught), packer, recipe, work, seed=arguments.seed, tiers=tiers, console=console)
+        sources = Counter(label.source or "unnamed" for label in taught)
         about = Pretrained(
             encoder=recipe.encoder.name,
             layers=recipe.encoder.layers,
@@ -186,7 +184,7 @@ def main() -> int:
         save_pretrained(net, load_encoder(recipe.encoder), arguments.out, about)
         forget_checkpoints(work)
         fold = [label for label in labels if label.split == "calibration" and label.source in sources]
-        for source, row in report(net, tiers, fold, recipe).items():
+        for source, row in report(net, tiers, fold, packer, recipe).items():
             console.print(f"{source}: APGR {row['apgr']:.3f}, mean of {row['pairs']:.0f} pairs, on unseen requests")
     except LearnedRouterError as error:
         print(error, file=sys.stderr)

@@ -79,18 +79,25 @@ class Keys:
         return group_names
 
 
-def split(labels: Sequence[Label], *, fractions: Sequence[float] = FRACTIONS, seed: int = 0) -> list[Label]:
+def split(
+    labels: Sequence[Label],
+    *,
+    fractions: Sequence[float] = FRACTIONS,
+    seed: int = 0,
+    same: NDArray[np.int64] | None = None,
+) -> list[Label]:
     """Set ``split`` and ``group`` of every label, in place, and return the labels.
 
     A group's side is a hash of the seed and its name, so a question met again in another file or another run goes to
     the same side, as long as its group is the same (``Keys.groups``).
     fractions: expected shares of train, calibration and test, which sum to 1. Raises InputError when they do not.
+    same: which labels repeat each other, as in ``Keys.groups``.
     """
     limits = side_limits(fractions)
     keys = Keys()
     for label in labels:
         keys.add(label)
-    for label, group in zip(labels, keys.groups().tolist(), strict=True):
+    for label, group in zip(labels, keys.groups(same).tolist(), strict=True):
         label.group = group_name(group)
         label.split = side_of(label.group, limits, seed)
     return list(labels)

@@ -20,7 +20,7 @@ from learned_router.training.fit import fit
 from learned_router.training.labels import load_labels
 from learned_router.training.model import RouterNet, find_encoder, load_encoder
 from learned_router.training.pipeline import train
-from learned_router.training.pretrained import ABOUT, WEIGHTS, is_pretrained
+from learned_router.training.pretrained import ABOUT, WEIGHTS, is_pretrained, read_about
 from learned_router.training.recipe import EncoderKnobs, Recipe, load_recipe
 from learned_router.training.records import Label, Output, Record, Skipped, read_labels, write_jsonl
 from learned_router.training.split import split
@@ -39,7 +39,11 @@ def logs(tmp_path_factory: pytest.TempPathFactory, label_file: Path) -> Path:
         asked = MODELS if index % 2 else MODELS[:2]
         text = f"{label.messages[0].content} of customer number {index}"  # a question of its own
         outputs = {model: Output(text="x", score=scores[model]) for model in asked}
-        records.append(Record(label.id, [Message("user", text)], outputs, step=label.step, source="own"))
+        # the first sessions hold several questions, which labels made without sessions would put on several sides
+        session = f"s{index // 4}" if index < 80 else None
+        records.append(
+            Record(label.id, [Message("user", text)], outputs, session=session, step=label.step, source="own")
+        )
     write_jsonl(path, records)
     return path
 
@@ -102,6 +106,13 @@ def test_nothing_is_learned_that_stands_in_a_test_split_of_labels_made_alone() -
     in_session = {label.id for label in labels if label.session}
     if any(alone[name] != "train" for name in in_session):
         assert not in_session & {label.id for label in taught}
+
+
+def test_the_command_learns_from_what_may_be_taught_alone(pretrained: Path, logs: Path) -> None:
+    labels = pretrain.read_outcomes([logs], Skipped())
+    taught = pretrain.choose_taught(labels)
+    assert read_about(pretrained).requests == {"own": len(taught)}
+    assert len(taught) < len([label for label in labels if label.split == "train"])
 
 
 def test_a_source_can_be_left_out(logs: Path) -> None:
