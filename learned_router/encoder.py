@@ -137,7 +137,8 @@ class Encoder:
     def predict(self, views: Sequence[View]) -> tuple[Prediction, list[bool]]:
         """Predictions for any number of views, in order, and whether each view was cut."""
         if not views:
-            return Prediction(*(np.zeros(shape, dtype=np.float32) for shape in ((0, 0), (0, 0), (0,)))), []
+            shapes: tuple[tuple[int, ...], ...] = ((0, self.tiers), (0, self.steps), (0,))
+            return Prediction(*(np.zeros(shape, dtype=np.float32) for shape in shapes)), []
         packed = [self.packer.pack(view) for view in views]
         # a row a run: int8 activations are scaled by the largest value in a batch, so a request's quality would depend
         # on what it was asked with (0.03 apart, measured), and one thread gains nothing from padding rows together
