@@ -19,8 +19,9 @@ import numpy as np
 from bench_figures import Benchmark, PairFigures, measure_pair
 from bench_methods import MAIN, TIERS, Method, Trial, all_methods, method_name, sha256_of
 from bench_page import PAGE, fill_page
-from bench_pairs import CORPORA, PAIRS, Pair, draw_labels, labels_of, outcomes_of_others, read_corpora
+from bench_pairs import PAIRS, Pair, draw_labels, labels_of, outcomes_of_others, read_corpora
 from bench_store import Run, key_of, load_run, run_path, save_run
+from corpora import CORPORA
 from rich.console import Console
 from rich.markup import escape
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from corpora import CORPORA, MODELS
 
 from learned_router.training.pretrain import read_outcomes
 from learned_router.training.records import Label, Skipped
 
-CORPORA = Path(__file__).resolve().parents[3] / "shared" / "corpora"
 LOGS = (
     "bfcl",
     "bfcl_live",
@@ -24,12 +23,10 @@ LOGS = (
     "routellm_mtbench",
     "arena_bench",
 )
-# what may not be learned from by anything that ships: no licence is stated for its outputs
-NOT_SHIPPED = ("bfcl_live", "bfcl_multi_turn")
 
 
 class Pair(NamedTuple):
-    """A small and a frontier model on one log. reach: the APGR that was aimed at. middle: a tier between, for three.
+    """A small and a frontier model on one log. reach: the APGR that was aimed at.
 
     train_labels: how many labels of the training split may be learned from; 0 for all.
     """
@@ -39,35 +36,18 @@ class Pair(NamedTuple):
     small: str
     frontier: str
     reach: float
-    middle: str = ""
     train_labels: int = 0
 
 
 PAIRS = (
-    Pair("routellm_mmlu", "routellm_mmlu", "Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview", 0.77),
-    Pair(
-        "routellm_mmlu, 1,500 labels",
-        "routellm_mmlu",
-        "Mixtral-8x7B-Instruct-v0.1",
-        "gpt-4-1106-preview",
-        0.69,
-        train_labels=1500,
-    ),
-    Pair("routellm_gsm8k", "routellm_gsm8k", "Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview", 0.71),
-    Pair(
-        "mmlu_pro", "mmlu_pro", "Meta-Llama-3.1-8B-Instruct", "gpt-4o-2024-05-13", 0.65, "Meta-Llama-3.1-70B-Instruct"
-    ),
-    Pair(
-        "zeroeval",
-        "zeroeval",
-        "Meta-Llama-3.1-8B-Instruct",
-        "claude-3-5-sonnet-20241022",
-        0.71,
-        "Meta-Llama-3.1-70B-Instruct",
-    ),
-    Pair("bfcl xLAM-1b", "bfcl", "xLAM-1b-fc-r", "claude-3-5-sonnet-20240620", 0.71, "gpt-4o-mini-2024-07-18-FC"),
-    Pair("bfcl Llama-3-8B", "bfcl", "Meta-Llama-3-8B-Instruct", "claude-3-5-sonnet-20240620", 0.60),
-    Pair("bfcl_live", "bfcl_live", "AIREV-Agent-0.8B", "gpt-oss-120b", 0.71),
+    Pair("routellm_mmlu", "routellm_mmlu", *MODELS["routellm_mmlu"], 0.77),
+    Pair("routellm_mmlu, 1,500 labels", "routellm_mmlu", *MODELS["routellm_mmlu"], 0.69, train_labels=1500),
+    Pair("routellm_gsm8k", "routellm_gsm8k", *MODELS["routellm_gsm8k"], 0.71),
+    Pair("mmlu_pro", "mmlu_pro", *MODELS["mmlu_pro"], 0.65),
+    Pair("zeroeval", "zeroeval", *MODELS["zeroeval"], 0.71),
+    Pair("bfcl xLAM-1b", "bfcl", *MODELS["bfcl"], 0.71),
+    Pair("bfcl Llama-3-8B", "bfcl", "Meta-Llama-3-8B-Instruct", MODELS["bfcl"][1], 0.60),
+    Pair("bfcl_live", "bfcl_live", *MODELS["bfcl_live"], 0.71),
 )
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from corpora import CORPORA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
@@ -23,7 +24,6 @@ from learned_router.training.graders.reference import question_of, reference_tex
 from learned_router.training.records import Record, Skipped, read_records
 from learned_router.training.split import question_stem
 
-CORPORA = Path(__file__).resolve().parents[2].parent / "shared" / "corpora"
 CACHE = Path(__file__).resolve().parents[2] / "runs" / "cache"
 FRONTIER = "gpt-4-1106-preview"
 CHATS = ("arena_bench", "routellm_mtbench")

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from free_text_curve import CACHE, CHATS, CORPORA, CachedEncoder
+from corpora import CORPORA, MODELS
+from free_text_curve import CACHE, CHATS, CachedEncoder
 from free_text_ranks import measure_ranks
 from graders_page import fill_page, tables
 from rich.console import Console
@@ -27,17 +28,8 @@ from learned_router.training.label import label
 from learned_router.training.labelling.tally import RIGHT
 from learned_router.training.records import Record, Skipped, read_records
 
-PAIRS = {
-    "bfcl": ("xLAM-1b-fc-r", "claude-3-5-sonnet-20240620"),
-    "bfcl_live": ("AIREV-Agent-0.8B", "gpt-oss-120b"),
-    "bfcl_multi_turn": ("gpt-oss-20b", "gpt-oss-120b"),
-    "tau2_airline": ("qwen2.5-7b", "claude-sonnet-4-5"),
-    "mmlu_pro": ("Meta-Llama-3.1-8B-Instruct", "gpt-4o-2024-05-13"),
-    "zeroeval": ("Meta-Llama-3.1-8B-Instruct", "claude-3-5-sonnet-20241022"),
-    "routellm_gsm8k": ("Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"),
-    "routellm_mtbench": ("Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"),
-    "arena_bench": ("Starling-LM-7B-alpha", "gpt-4-1106-preview"),
-}
+# routellm_mmlu holds scores and no outputs
+PAIRS = {log: models for log, models in MODELS.items() if log != "routellm_mmlu"}
 
 # what a grader said of one output, and whether gold has it so; the frontier's gold score where it took part
 Verdict = tuple[Grade | None, bool, bool]

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from grader_agreement import CORPORA, PAIRS
+from corpora import CORPORA, MODELS
 from graders_page import PRICE, fill_page
 from rich.console import Console
 
@@ -48,7 +48,7 @@ def hide_gold(logs: Path, out: Path) -> None:
 def make_labels(name: str, method: str, folder: Path) -> list[Label]:
     """Labels of one corpus's pair, by ``gold`` or by ``agreement``; all of them."""
     logs, out = CORPORA / f"{name}.jsonl.gz", folder / f"{name}-{method}.jsonl.gz"
-    tiers = dict(zip(TIERS, PAIRS[name], strict=True))
+    tiers = dict(zip(TIERS, MODELS[name], strict=True))
     if method == "gold":
         label_files([logs], tiers, out, labels="gold")
     else:
@@ -66,8 +66,8 @@ def score_tests(name: str, method: str, folder: Path, tests: list[Label], recipe
     labels = load_labels([folder / f"{name}-{method}.jsonl.gz"])
     out = folder / f"{name}-{method}-{recipe}"
     router = train(labels, out, load_recipe(recipe), baselines=False, console=console).router
-    decisions = router.route_batch([label_request(label) for label in tests])
-    scores = np.array([one.quality[TIERS[-1]] - one.quality[TIERS[0]] for one in decisions])
+    quality = router.predict([label_request(label) for label in tests]).quality.astype(np.float64)
+    scores = quality[:, -1] - quality[:, 0]
     np.save(kept, scores)
     return scores
 
@@ -82,12 +82,12 @@ def compare(tests: list[Label], scores: Mapping[str, Floats]) -> dict[str, Any]:
 
 
 def measure_price(name: str, folder: Path, recipe: str, console: Console) -> dict[str, Any]:
-    console.print(f"{name}: {' → '.join(PAIRS[name])}", highlight=False)
+    console.print(f"{name}: {' → '.join(MODELS[name])}", highlight=False)
     gold = make_labels(name, "gold", folder)
     make_labels(name, "agreement", folder)
     tests = [label for label in gold if label.split == "test"]
     scores = {method: score_tests(name, method, folder, tests, recipe, console) for method in ("gold", "agreement")}
-    return {"models": PAIRS[name], "recipe": recipe, **compare(tests, scores)}
+    return {"models": MODELS[name], "recipe": recipe, **compare(tests, scores)}
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from corpora import CORPORA, MODELS
 from peer import EmbeddingPeer, one_torch_thread
 from requests_of_length import RequestMaker
 from rich import box
@@ -33,8 +34,8 @@ from learned_router.training.label import label
 from learned_router.training.records import Skipped, read_records
 
 ROOT = Path(__file__).resolve().parents[2]
-CORPUS = ROOT.parent / "shared" / "corpora" / "bfcl.jsonl.gz"
-CORPUS_TIERS = {"small": "xLAM-1b-fc-r", "frontier": "claude-3-5-sonnet-20240620"}
+CORPUS = CORPORA / "bfcl.jsonl.gz"
+CORPUS_TIERS = dict(zip(("small", "frontier"), MODELS["bfcl"], strict=True))
 PROMPT_TOKENS = (12, 60, 150, 500)
 TRANSCRIPT_TOKENS, TRANSCRIPT_TOOLS = 100_000, 60
 MEMORY_DECISIONS = 1000
