@@ -6,8 +6,6 @@ Run: python tests/benchmarks/bench_page.py [--check]. Knows the results of bench
 from __future__ import annotations
 
 import argparse
-import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import msgspec
 from bench_figures import Benchmark, MethodFigures, PairFigures
 from bench_pairs import PAIRS
 from bench_picture import best_rival, draw_curves, draw_reliability, own
+from page_regions import check_page, fill_regions
 
 from learned_router.training.evaluation import Estimate
 from learned_router.training.report import interval, markdown_table, percent
@@ -22,7 +21,7 @@ from learned_router.training.report import interval, markdown_table, percent
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "benchmark.md"
 RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"
-REGION = re.compile(r"(<!-- figures:(?P<name>[\w-]+) -->\n).*?(<!-- /figures:(?P=name) -->)", re.DOTALL)
+COMMAND = "python tests/benchmarks/bench_page.py"
 PICTURES: dict[str, Callable[[Benchmark], bytes]] = {
     "benchmark-curves.png": draw_curves,
     "benchmark-reliability.png": draw_reliability,
@@ -191,9 +190,8 @@ def _is_thin(pair: PairFigures) -> bool:
 
 
 def fill(text: str, benchmark: Benchmark) -> str:
-    """``text`` with its regions written anew. Raises KeyError for a region that is none."""
-    found = regions(benchmark)
-    return REGION.sub(lambda match: f"{match[1]}\n{found[match['name']]}\n\n{match[3]}", text)
+    """``text`` with its regions written anew. Raises InputError as ``fill_regions`` does."""
+    return fill_regions(text, regions(benchmark))
 
 
 def fill_page(benchmark: Benchmark, page: Path = PAGE) -> None:
@@ -224,11 +222,10 @@ def main() -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page would change")
     arguments = parser.parse_args()
     benchmark = msgspec.json.decode(RESULTS.read_bytes(), type=Benchmark)
-    if not arguments.check:
+    if arguments.check:
+        check_page(PAGE, fill(PAGE.read_text(encoding="utf-8"), benchmark), COMMAND)
+    else:
         fill_page(benchmark)
-    elif fill(text := PAGE.read_text(encoding="utf-8"), benchmark) != text:
-        print(f"{PAGE} is not what {RESULTS} says; run 'python tests/benchmarks/bench_page.py'", file=sys.stderr)
-        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from page_regions import check_page, fill_regions
 
 from learned_router.training.report import markdown_table
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "training" / "graders" / "README.md"
 RESULTS = Path(__file__).resolve().parent / "results" / "graders.json"
 PRICE = RESULTS.with_name("label_price.json")
-REGION = re.compile(r"(<!-- figures:(?P<name>[\w-]+) -->\n).*?(<!-- /figures:(?P=name) -->)", re.DOTALL)
+COMMAND = "python tests/benchmarks/graders_page.py"
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -121,9 +121,8 @@ def _interval(found: Mapping[str, float], form: str) -> str:
 
 
 def fill(text: str, results: Results, prices: Results) -> str:
-    """``text`` with its regions written anew. Raises KeyError for a region that is none."""
-    found = {**tables(results), "label-price": price_table(prices)}
-    return REGION.sub(lambda match: f"{match[1]}\n{found[match['name']]}\n\n{match[3]}", text)
+    """``text`` with its regions written anew. Raises InputError as ``fill_regions`` does."""
+    return fill_regions(text, {**tables(results), "label-price": price_table(prices)})
 
 
 def fill_page(results: Results | None = None, page: Path = PAGE) -> None:
@@ -148,13 +147,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page would change")
     arguments = parser.parse_args()
-    if not arguments.check:
+    if arguments.check:
+        check_page(PAGE, fill(PAGE.read_text(encoding="utf-8"), *read_results()), COMMAND)
+    else:
         fill_page()
-    elif fill(text := PAGE.read_text(encoding="utf-8"), *read_results()) != text:
-        print(
-            f"{PAGE} is not what {RESULTS.parent} says; run 'python tests/benchmarks/graders_page.py'", file=sys.stderr
-        )
-        sys.exit(1)
 
 
 if __name__ == "__main__":

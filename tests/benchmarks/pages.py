@@ -1,7 +1,7 @@
 """Fill the marked regions of README.md from measured results, so that no figure in it is typed by hand.
 
-Run: python tests/benchmarks/pages.py [--check]. A region stands between <!-- figures:NAME --> and <!-- /figures:NAME -->.
-Knows results files, the shipped artifact and the command's help; measures nothing.
+Run: python tests/benchmarks/pages.py [--check]. Knows results files, the shipped artifact and the command's help;
+measures nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ import msgspec
 import typer
 from bench_figures import Benchmark
 from bench_page import main_table, verdict
+from page_regions import check_page, fill_regions
 from speed import decision_table, describe_machine, size_table
 
 from learned_router.artifact import shipped_artifact
@@ -31,17 +31,16 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 RESULTS = Path(__file__).resolve().parent / "results"
 HELP_COLUMNS = 100
-REGION = re.compile(r"(<!-- figures:(?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- /figures:(?P=name) -->)", re.DOTALL)
-MARK = re.compile(r"<!-- /?figures:[\w-]* -->")
+COMMAND = "python tests/benchmarks/pages.py"
 
 
 def fill(text: str, results: Path = RESULTS, shipped: Callable[[], Path] = shipped_artifact) -> str:
     """``text`` with every marked region written anew; the rest is left as it is.
 
     results: folder of the results files. shipped: finds the shipped artifact, when a region asks for it.
-    Raises InputError for an unknown region, a mark without its other half, and a results file that is not there.
+    Raises InputError as ``fill_regions`` does, and for a results file that is not there.
     """
-    regions: dict[str, Callable[[], str]] = {
+    regions: dict[str, str | Callable[[], str]] = {
         "shipped": lambda: evaluation_tables(read_evaluation(shipped() / "metrics.json", "train the shipped artifact")),
         "sample": lambda: evaluation_tables(read_evaluation(results / "sample.json", "learned-router evaluate --json")),
         "corpora": lambda: corpora_table(results),
@@ -51,17 +50,7 @@ def fill(text: str, results: Path = RESULTS, shipped: Callable[[], Path] = shipp
         ),
         "help": help_texts,
     }
-    lost = MARK.sub("", REGION.sub("", text)) != REGION.sub("", text)
-    if lost:
-        raise InputError("a figures mark has no other half; write <!-- figures:NAME --> and <!-- /figures:NAME -->")
-
-    def write(match: re.Match[str]) -> str:
-        name = match["name"]
-        if name not in regions:
-            raise InputError(f"figures:{name}: no such region; there are {', '.join(regions)}")
-        return f"{match[1]}\n{regions[name]()}\n\n{match[4]}"
-
-    return REGION.sub(write, text)
+    return fill_regions(text, regions)
 
 
 def evaluation_tables(evaluation: Evaluation) -> str:
@@ -164,13 +153,10 @@ def main() -> None:
     except (LearnedRouterError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    if not arguments.check:
+    if arguments.check:
+        check_page(arguments.readme, filled, COMMAND)
+    else:
         arguments.readme.write_text(filled, encoding="utf-8")
-    elif filled != text:
-        print(
-            f"{arguments.readme} is not what the results say; run 'python tests/benchmarks/pages.py'", file=sys.stderr
-        )
-        sys.exit(1)
 
 
 if __name__ == "__main__":

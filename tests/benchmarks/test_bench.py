@@ -18,6 +18,7 @@ from bench_methods import Method, Scored, Trial, all_methods, run_recipe, score_
 from bench_pairs import Pair, draw_labels, outcomes_of_others
 from bench_picture import best_rival
 from bench_store import Run, key_of, load_run, run_path, save_run
+from page_regions import REGION
 from rich.console import Console
 
 from learned_router.errors import InputError
@@ -226,9 +227,7 @@ def test_every_region_of_the_page_is_filled_and_pictures_are_small(tmp_path: Pat
     page.write_text(bench_page.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
     bench_page.fill_page(benchmark(0.7, 0.01), page)
     text = page.read_text(encoding="utf-8")
-    assert set(bench_page.regions(benchmark(0.7, 0.01))) == {
-        match["name"] for match in bench_page.REGION.finditer(text)
-    }
+    assert set(bench_page.regions(benchmark(0.7, 0.01))) == {match["name"] for match in REGION.finditer(text)}
     assert bench_page.fill(text, benchmark(0.7, 0.01)) == text
     for name in bench_page.PICTURES:
         assert f"({name})" in text
