@@ -37,7 +37,6 @@ TASK_ROWS_LEAST: Final = 100
 CURVE_POINTS: Final = 101
 # Requests routed at once: enough to keep the encoder busy, few enough for progress to move.
 BATCH: Final = 64
-FIGURES: Final = ("apgr", "cpt50", "cpt80", "aiq")
 
 
 class RoutesRequests(Protocol):
@@ -151,17 +150,17 @@ def measure_methods(
     """Figures of each method with intervals, and its APGR on each resample, the same resamples for all methods."""
 
     def figures(weight: Floats) -> Floats:
-        columns = []
-        for score in scores.values():
-            curve = metrics.trace_curve(score, rows.small, rows.top, weight)
-            columns += [metrics.apgr(curve), metrics.cpt(curve, 0.5), metrics.cpt(curve, 0.8), metrics.aiq(curve)]
-        return np.stack(columns, axis=-1)
+        return np.stack(
+            [metrics.measure_order(score, rows.small, rows.top, weight) for score in scores.values()], axis=-2
+        )
 
-    values = figures(rows.weight).reshape(len(scores), len(FIGURES))
+    values = figures(rows.weight)
     drawn = metrics.bootstrap(figures, rows.group, rows.weight, resamples=resamples, seed=seed)
-    drawn = drawn.reshape(-1, len(scores), len(FIGURES))
+    drawn = drawn.reshape(-1, len(scores), len(metrics.ORDER_FIGURES))
     methods = [
-        MethodResult(name, **{figure: _estimate(values[i, j], drawn[:, i, j]) for j, figure in enumerate(FIGURES)})
+        MethodResult(
+            name, **{figure: _estimate(values[i, j], drawn[:, i, j]) for j, figure in enumerate(metrics.ORDER_FIGURES)}
+        )
         for i, name in enumerate(scores)
     ]
     return methods, {name: drawn[:, i, 0] for i, name in enumerate(scores)}

@@ -76,7 +76,7 @@ def load_labels(paths: Sequence[Path]) -> LabelSet:
         models={
             tier: " / ".join(model for model, _ in models.get(tier, Counter()).most_common()) or tier for tier in tiers
         },
-        sha256=_digest(labels),
+        sha256=sha256_of(labels),
         skipped=skipped,
     )
 
@@ -136,7 +136,7 @@ def cap_sources(labels: LabelSet, most: int, seed: int) -> LabelSet:
             kept.update(map(id, groups[name]))
             count += len(groups[name])
     chosen = [label for label in labels.labels if id(label) in kept]
-    return msgspec.structs.replace(labels, labels=chosen, sha256=_digest(chosen))
+    return msgspec.structs.replace(labels, labels=chosen, sha256=sha256_of(chosen))
 
 
 def weigh_sources(labels: LabelSet, factors: Mapping[str, float]) -> LabelSet:
@@ -154,10 +154,11 @@ def weigh_sources(labels: LabelSet, factors: Mapping[str, float]) -> LabelSet:
         msgspec.structs.replace(label, weight=label.weight * factors.get(label.source or "unnamed", 1.0))
         for label in labels.labels
     ]
-    return msgspec.structs.replace(labels, labels=weighed, sha256=_digest(weighed))
+    return msgspec.structs.replace(labels, labels=weighed, sha256=sha256_of(weighed))
 
 
-def _digest(labels: Sequence[Label]) -> str:
+def sha256_of(labels: Sequence[Label]) -> str:
+    """Hash of the labels' content and order."""
     digest, encoder = hashlib.sha256(), msgspec.json.Encoder()
     for label in labels:
         digest.update(encoder.encode(label))

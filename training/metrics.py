@@ -22,6 +22,8 @@ NO_GAP: Final = 1e-9
 # Weights held at once while bootstrapping: 8 MB of float64, which stays near the cache whatever the number of rows.
 _CHUNK: Final = 1_000_000
 
+ORDER_FIGURES: Final = ("apgr", "cpt50", "cpt80", "aiq")
+
 # Resamples without a gap that an interval survives. Beyond, its 2.5 % ends would be made of what was left out.
 _UNDEFINED_ALLOWED: Final = 0.01
 
@@ -121,6 +123,12 @@ def aiq(curve: Curve) -> Any:
     # what a piece gains holds for every share to its right, and for half of its own
     area = np.bincount(row, np.maximum(rise, 0) * (1 - start - width / 2), minlength=len(share))
     return _plain(curve.base + area.reshape(curve.base.shape))
+
+
+def measure_order(score: ArrayLike, small: ArrayLike, top: ArrayLike, weight: ArrayLike | None = None) -> Floats:
+    """The figures named by ``ORDER_FIGURES`` of sending rows up in the order of a score, (…, 4); as ``trace_curve``."""
+    curve = trace_curve(score, small, top, weight)
+    return np.stack((apgr(curve), cpt(curve, 0.5), cpt(curve, 0.8), aiq(curve)), axis=-1)
 
 
 def _pool_rising_slopes(

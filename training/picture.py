@@ -82,6 +82,14 @@ def _draw_points(axes: Any, evaluation: Evaluation) -> None:
         )
 
 
+def quiet_axes(axes: Any) -> None:
+    """Grid and frame that stay behind the curves."""
+    axes.grid(color="#e6e8eb", linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#b8bdc5")
+
+
 def _dress(axes: Any, evaluation: Evaluation) -> None:
     from matplotlib.ticker import PercentFormatter
 
@@ -92,10 +100,7 @@ def _dress(axes: Any, evaluation: Evaluation) -> None:
     axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
     axes.set_xlim(-0.02, 1.02)
     axes.margins(y=0.08)
-    axes.grid(color="#e6e8eb", linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#b8bdc5")
+    quiet_axes(axes)
     handles, labels = axes.get_legend_handles_labels()
     axes.figure.legend(
         handles, labels, loc="outside right upper", frameon=False, fontsize=8.5, title="method and its APGR"

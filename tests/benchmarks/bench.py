@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 from bench_figures import Benchmark, PairFigures, measure_pair
-from bench_methods import MAIN, TIERS, Method, Trial, all_methods, method_name, sha256_of
+from bench_methods import MAIN, TIERS, Method, Trial, all_methods, method_name
 from bench_page import PAGE, fill_page
 from bench_pairs import PAIRS, Pair, draw_labels, labels_of, outcomes_of_others, read_corpora
 from bench_store import Run, key_of, load_run, run_path, save_run
@@ -28,6 +28,7 @@ from rich.markup import escape
 from learned_router.errors import LearnedRouterError
 from learned_router.training import metrics
 from learned_router.training.baselines import Embedder, Rows, Vectors, embed, prompt_text, tabulate
+from learned_router.training.labels import sha256_of
 from learned_router.training.records import Label
 
 RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"

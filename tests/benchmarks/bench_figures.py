@@ -22,7 +22,6 @@ from learned_router.training.evaluation import Comparison, Estimate
 RESAMPLES = 1000
 CHANCE_DRAWS = 200  # outcomes drawn to see what ECE perfect predictions have
 CURVE_SHARES = np.linspace(0, 1, 51)
-FIGURES = ("apgr", "cpt50", "cpt80", "aiq")
 
 
 class ModeFigures(msgspec.Struct, frozen=True):
@@ -146,7 +145,7 @@ def measure_pair(
                 kind=methods[name].kind,
                 seeds=list(by_seed),
                 seconds=round(float(np.mean([run.seconds for run in by_seed.values()])), 1),
-                **{figure: estimate(name, figure) for figure in FIGURES},
+                **{figure: estimate(name, figure) for figure in metrics.ORDER_FIGURES},
                 by_seed=[_plain(metrics.apgr(curve)) for curve in curves],
                 curve=_rounded(np.mean([np.interp(CURVE_SHARES, c.share, c.quality) for c in curves], axis=0)),
                 modes=[
@@ -179,11 +178,7 @@ def _parts(name: str, runs: Sequence[Run], test: Rows) -> list[Part]:
     outcomes = np.stack((test.small, test.top), axis=1)
 
     def ordering(weight: Floats) -> Floats:
-        of_seeds = []
-        for one in scored:
-            curve = metrics.trace_curve(one.score, test.small, test.top, weight)
-            figures = (metrics.apgr(curve), metrics.cpt(curve, 0.5), metrics.cpt(curve, 0.8), metrics.aiq(curve))
-            of_seeds.append(np.stack(figures, axis=-1))
+        of_seeds = [metrics.measure_order(one.score, test.small, test.top, weight) for one in scored]
         return np.asarray(np.mean(of_seeds, axis=0))
 
     def operating(weight: Floats, mode: str) -> Floats:
@@ -191,7 +186,7 @@ def _parts(name: str, runs: Sequence[Run], test: Rows) -> list[Part]:
         saved = [metrics.tier_shares(one.taken[mode], len(TIERS), weight)[..., 0] for one in scored]
         return np.stack((np.mean(kept, axis=0), np.mean(saved, axis=0)), axis=-1)
 
-    parts = [Part([(name, figure) for figure in FIGURES], ordering)]
+    parts = [Part([(name, figure) for figure in metrics.ORDER_FIGURES], ordering)]
     for mode in scored[0].taken:
         parts.append(Part([(name, mode, "kept"), (name, mode, "saved")], partial(operating, mode=mode)))
     return parts

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from peer_llmrouter import HPARAM, VERSION
@@ -23,7 +22,7 @@ from rich.console import Console
 from learned_router.errors import InputError
 from learned_router.training import baselines
 from learned_router.training.baselines import Floats, Rows, Vectors
-from learned_router.training.labels import LabelSet
+from learned_router.training.labels import LabelSet, sha256_of
 from learned_router.training.pipeline import train
 from learned_router.training.recipe import load_recipe
 from learned_router.training.records import Label, Skipped, label_request
@@ -238,12 +237,4 @@ def describe_recipe(recipe: str) -> str:
     folder = Path(read.encoder.name)
     for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else []:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
-
-
-def sha256_of(labels: Sequence[Label]) -> str:
-    """Hash of the labels' content and order."""
-    digest, encoder = hashlib.sha256(), msgspec.json.Encoder()
-    for label in labels:
-        digest.update(encoder.encode(label))
     return digest.hexdigest()

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench_figures import CURVE_SHARES, Benchmark, MethodFigures, PairFigures
 
-from learned_router.training.picture import BASELINE_COLOURS, GREY, ROUTER_COLOUR
+from learned_router.training.picture import BASELINE_COLOURS, GREY, ROUTER_COLOUR, quiet_axes
 
 COLUMNS = 4
 RIVAL_COLOUR = BASELINE_COLOURS[0]
@@ -82,11 +82,8 @@ def _panels(pairs: Sequence[PairFigures], panel: Callable[[Any, PairFigures], No
     for index, pair in enumerate(pairs):
         axes = figure.add_subplot(rows, columns, index + 1)
         panel(axes, pair)
-        axes.grid(color="#e6e8eb", linewidth=0.6)
-        axes.set_axisbelow(True)
+        quiet_axes(axes)
         axes.tick_params(labelsize=7)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color("#b8bdc5")
     found = {
         label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
