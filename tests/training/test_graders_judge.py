@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -281,24 +281,25 @@ def test_a_judge_that_is_not_there_stops_the_run_and_costs_nothing(tmp_path: Pat
         assert (judge.unjudged.counts, judge.spent_usd) == ({"not_connected": 9}, 0)
 
 
-def test_an_option_that_the_judge_does_not_take_is_left_out(model: ModelServer, tmp_path: Path) -> None:
-    def refuse(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> bool:
-        if "max_tokens" in body:
-            reply(handler, 400, b"unsupported parameter: use max_completion_tokens")
-        return "max_tokens" in body
+def refusing(option: str, told: bytes) -> Callable[[BaseHTTPRequestHandler, dict[str, Any]], bool]:
+    """What a server does that takes every body but those with ``option``."""
 
-    model.play = refuse
+    def play(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> bool:
+        if option in body:
+            reply(handler, 400, told)
+        return option in body
+
+    return play
+
+
+def test_an_option_that_the_judge_does_not_take_is_left_out(model: ModelServer, tmp_path: Path) -> None:
+    model.play = refusing("max_tokens", b"unsupported parameter: use max_completion_tokens")
     with judge_at(model.url, tmp_path / "j.jsonl") as judge:
         assert ask_about(judge, 1) != [None]
 
 
 def test_a_form_of_replies_is_asked_for_until_the_judges_server_refuses_it(model: ModelServer, tmp_path: Path) -> None:
-    def refuse(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> bool:
-        if "response_format" in body:
-            reply(handler, 400, b"This response_format type is unavailable now")
-        return "response_format" in body
-
-    model.play = refuse
+    model.play = refusing("response_format", b"This response_format type is unavailable now")
     with judge_at(model.url, tmp_path / "j.jsonl") as judge:
         assert None not in ask_about(judge, 2)
     assert ["response_format" in body for body in model.asked] == [True] * 2 + [False] * 4

@@ -114,9 +114,8 @@ class Judge:
 
     def _verdicts(self, record: Record, found: str, wanted: str) -> tuple[Verdict, Verdict] | None:
         bodies = [self._body(record, found, wanted), self._body(record, wanted, found)]
-        keys = [
-            (self.model, fingerprint(body)) for body in bodies
-        ]  # the form is not asked, only how a reply is written
+        # without the form, which is not what is asked, only how a reply is written
+        keys = [(self.model, fingerprint(body)) for body in bodies]
         missing = [i for i, key in enumerate(keys) if key not in self._journal]
         failed: dict[str, str] = {}
         for place, answer in self._ask([{**bodies[i], "response_format": FORM} for i in missing]) if missing else ():
