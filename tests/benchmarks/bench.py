@@ -10,122 +10,40 @@ import argparse
 import datetime
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-import msgspec
-import numpy as np
 from bench_figures import Benchmark, PairFigures, measure_pair
-from bench_methods import MAIN, TIERS, Method, Trial, all_methods, method_name
-from bench_page import PAGE, fill_page
+from bench_methods import MAIN, all_methods, method_name
+from bench_options import check_options, common_parser
+from bench_page import PAGE, RESULTS, fill_page
 from bench_pairs import PAIRS, Pair, draw_labels, labels_of, outcomes_of_others, read_corpora
-from bench_store import Run, key_of, load_run, run_path, save_run
+from bench_runs import Task, embed_labels, make_task, run_methods, stored_runs
+from bench_store import read_results, write_results
 from corpora import CORPORA
 from rich.console import Console
 from rich.markup import escape
 
 from learned_router.errors import LearnedRouterError
-from learned_router.training import metrics
-from learned_router.training.baselines import Embedder, Rows, Vectors, embed, prompt_text, tabulate
-from learned_router.training.labels import sha256_of
+from learned_router.training.baselines import Embedder, embed
 from learned_router.training.records import Label
-
-RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"
-
-
-class Task(NamedTuple):
-    """One pair, ready to run. vectors: frozen embeddings of train and test; sha256: of all its labels.
-
-    others: how the log's other models did, by label's id.
-    """
-
-    pair: Pair
-    train: Rows
-    calibration: list[Label]
-    test: Rows
-    vectors: tuple[Vectors, Vectors]
-    sha256: str
-    others: Mapping[str, Sequence[float]] = {}
-
-    def counts(self) -> dict[str, int]:
-        return {
-            "train": len(self.train.labels),
-            "calibration": len(self.calibration),
-            "test": len(self.test.labels),
-        }
 
 
 def prepare(pair: Pair, outcomes: Sequence[Label], embedder: Embedder) -> Task:
     """The pair's labels with their embeddings."""
     labels = labels_of(pair, outcomes)
-    texts = [prompt_text(label) for label in labels]
-    # of the whole log at once, so that pairs of the same log share the embeddings kept on disk
-    vector_of = dict(zip(texts, embedder(texts), strict=True))
+    vector_of = embed_labels(labels, embedder)
     if pair.train_labels:
         labels = draw_labels(labels, pair.train_labels)
-    by_split: dict[str, list[Label]] = {"train": [], "calibration": [], "test": []}
-    for label in labels:
-        by_split[label.split].append(label)
-    known, asked = (
-        np.stack([vector_of[prompt_text(label)] for label in by_split[split]]) for split in ("train", "test")
-    )
-    train, test = (tabulate(by_split[split], *TIERS) for split in ("train", "test"))
-    others = outcomes_of_others(pair, outcomes)
-    return Task(pair, train, by_split["calibration"], test, (known, asked), sha256_of(labels), others)
+    return make_task(pair.name, labels, vector_of, others=outcomes_of_others(pair, outcomes))
 
 
-def run_methods(
-    task: Task,
-    methods: Mapping[str, Method],
-    seeds: Sequence[int],
-    work: Path,
-    console: Console,
-    *,
-    again: bool = False,
-) -> list[str]:
-    """Run what is not stored yet, and say what failed. again: run what is stored too."""
-    failed = []
-    for name, method in methods.items():
-        for seed in seeds if method.seeded else [0]:
-            path = run_path(work, task.pair.name, name, seed)
-            key = key_of(method.knobs(), task.sha256, seed)
-            title = f"{task.pair.name} · {method.shown} · seed {seed}"
-            if not again and (stored := load_run(path, key)):
-                console.print(escape(f"{title}: {_apgr(stored, task)}, there already"), highlight=False, soft_wrap=True)
-                continue
-            folder = path.with_suffix("")
-            trial = Trial(task.train, task.calibration, task.test, *task.vectors, seed, folder, console, task.others)
-            began = time.perf_counter()
-            try:
-                scored = method.run(trial)
-            except LearnedRouterError as error:
-                failed.append(f"{title}: {error}")
-                console.print(f"[red]{escape(failed[-1])}[/]", highlight=False, soft_wrap=True)
-                continue
-            run = Run(scored, time.perf_counter() - began)
-            save_run(path, run, key)
-            console.print(escape(f"{title}: {_apgr(run, task)}, {run.seconds:,.1f} s"), highlight=False, soft_wrap=True)
-    return failed
-
-
-def _apgr(run: Run, task: Task) -> str:
-    if run.scored is None:
-        return "nothing to learn from"
-    test = task.test
-    return f"APGR {metrics.apgr(metrics.trace_curve(run.scored.score, test.small, test.top, test.weight)):.3f}"
-
-
-def stored_runs(task: Task, methods: Mapping[str, Method], work: Path) -> dict[str, dict[int, Run]]:
-    """Every stored run that is not stale, by method and seed, whichever call made it."""
-    found: dict[str, dict[int, Run]] = {}
-    for name, method in methods.items():
-        knobs = method.knobs()
-        for path in sorted(run_path(work, task.pair.name, name, 0).parent.glob(f"{name}-*.npz")):
-            seed = path.stem.rpartition("-")[2]
-            if seed.isdigit() and (run := load_run(path, key_of(knobs, task.sha256, int(seed)))):
-                found.setdefault(name, {})[int(seed)] = run
-    return found
+def count_rows(task: Task) -> dict[str, int]:
+    return {
+        "train": len(task.train.labels),
+        "calibration": len(task.calibration),
+        "test": len(task.test.labels),
+    }
 
 
 def merge(before: Benchmark | None, pair: PairFigures) -> Benchmark:
@@ -136,40 +54,9 @@ def merge(before: Benchmark | None, pair: PairFigures) -> Benchmark:
     return Benchmark(datetime.datetime.now(datetime.UTC).date().isoformat(), method_name(MAIN), listed)
 
 
-def read_results(path: Path) -> Benchmark | None:
-    return msgspec.json.decode(path.read_bytes(), type=Benchmark) if path.is_file() else None
-
-
-def write_results(benchmark: Benchmark, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part")
-    aside.write_bytes(msgspec.json.format(msgspec.json.encode(benchmark), indent=1) + b"\n")
-    aside.replace(path)
-
-
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", default="0,1,2", help="seeds of training, between commas (default: 0,1,2)")
-    parser.add_argument("--only", action="append", metavar="PAIR", help="this pair; may be given again (default: all)")
-    parser.add_argument("--methods", help="names between commas, or 'none' to measure what is stored (default: all)")
-    parser.add_argument("--again", action="store_true", help="run what is stored too: after changes to the code itself")
-    parser.add_argument("--work", type=Path, default=Path("runs/bench"), help="folder of scores and trained routers")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder of embeddings")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the figures, as JSON")
-    parser.add_argument("--page", action="store_true", help=f"also fill {PAGE.name} and draw its pictures")
-    found = parser.parse_args(arguments)
-    known = [pair.name for pair in PAIRS]
-    if strange := set(found.only or []) - set(known):
-        parser.error(f"--only {min(strange)}: no such pair; there are {' | '.join(known)}")
-    methods = list(all_methods())
-    found.methods = methods if found.methods is None else [] if found.methods == "none" else found.methods.split(",")
-    if strange := set(found.methods) - set(methods):
-        parser.error(f"--methods {min(strange)}: no such method; there are {','.join(methods)}")
-    try:
-        found.seeds = [int(seed) for seed in found.seeds.split(",")]
-    except ValueError:
-        parser.error(f"--seeds {found.seeds}: give whole numbers, as in 0,1,2")
-    return found
+    parser = common_parser(__doc__, Path("runs/bench"), RESULTS, PAGE.name)
+    return check_options(parser, parser.parse_args(arguments), [pair.name for pair in PAIRS], all_methods())
 
 
 def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
@@ -185,10 +72,10 @@ def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
         failed += run_methods(task, wanted, chosen.seeds, chosen.work, console, again=chosen.again)
         runs = stored_runs(task, methods, chosen.work)
         if any(run.scored for by_seed in runs.values() for run in by_seed.values()):
-            pair_figures = measure_pair(pair, task.counts(), task.test, methods, runs)
-            write_results(merge(read_results(chosen.out), pair_figures), chosen.out)
+            pair_figures = measure_pair(pair, count_rows(task), task.test, methods, runs)
+            write_results(merge(read_results(chosen.out, Benchmark), pair_figures), chosen.out)
         console.print(f"[bold]{escape(pair.name)}[/]: {(time.perf_counter() - began) / 60:,.1f} min so far")
-    if chosen.page and (benchmark := read_results(chosen.out)):
+    if chosen.page and (benchmark := read_results(chosen.out, Benchmark)):
         fill_page(benchmark)
         console.print(f"{PAGE} is filled")
     return failed

@@ -60,7 +60,7 @@ class Trial(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """score: (n_test,), higher = needs the frontier more. Of a router also quality: (n_test, 2), predicted by tier,
+    """score: (n_test,), higher = needs the frontier more. Of a router also quality: (n_test, tiers), predicted by tier,
     cheapest first, and taken: index of the tier taken, (n_test,), by mode."""
 
     score: Floats
@@ -217,17 +217,22 @@ def score_llmrouter(router: str, trial: Trial) -> Floats:
 def run_recipe(recipe: str, trial: Trial) -> Scored:
     """Train a router of ours and let the exported one decide the test requests, whose labels it is never given."""
     shown = [*trial.train.labels, *trial.calibration]
-    labels = LabelSet(shown, TIERS, dict(shown[0].models), sha256_of(shown), Skipped())
+    tiers = tuple(shown[0].quality)
+    labels = LabelSet(shown, tiers, dict(shown[0].models), sha256_of(shown), Skipped())
     router = train(
         labels, trial.folder / "router", load_recipe(recipe), seed=trial.seed, baselines=False, console=trial.console
     ).router
     requests = [label_request(label) for label in trial.test.labels]
     decisions = router.route_modes(requests)
-    taken = {mode: np.array([TIERS.index(decision.tier) for decision in found]) for mode, found in decisions.items()}
+    taken = {mode: np.array([tiers.index(decision.tier) for decision in found]) for mode, found in decisions.items()}
     # the prediction does not depend on the mode
     any_mode = next(iter(decisions.values()))
-    quality = np.array([[decision.quality[tier] for tier in TIERS] for decision in any_mode])
-    return Scored(quality[:, 1] - quality[:, 0], quality, taken)
+    return of_quality(np.array([[decision.quality[tier] for tier in tiers] for decision in any_mode]), taken)
+
+
+def of_quality(quality: Floats, taken: Mapping[str, NDArray[np.intp]] | None = None) -> Scored:
+    """What predicted qualities (n_test, tiers), cheapest first, say of the need of the frontier."""
+    return Scored(quality[:, -1] - quality[:, 0], quality, taken or {})
 
 
 def describe_recipe(recipe: str) -> str:

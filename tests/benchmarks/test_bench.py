@@ -17,7 +17,8 @@ from bench_figures import Benchmark, MethodFigures, PairFigures, ece_by_chance, 
 from bench_methods import Method, Scored, Trial, all_methods, run_recipe, score_boosting, score_by_others, score_mlp
 from bench_pairs import Pair, draw_labels, outcomes_of_others
 from bench_picture import best_rival
-from bench_store import Run, key_of, load_run, run_path, save_run
+from bench_runs import Task, run_methods, stored_runs
+from bench_store import Run, key_of, load_run, read_results, run_path, save_run, write_results
 from page_regions import REGION
 from rich.console import Console
 
@@ -51,9 +52,9 @@ def method(kind: str, knobs: str = "", seeded: bool = True, calls: list[int] | N
     return Method(kind, kind, run, lambda: knobs, seeded)
 
 
-def task(sha256: str = "labels") -> bench.Task:
+def task(sha256: str = "labels") -> Task:
     vectors = np.zeros((60, 2), dtype=np.float32)
-    return bench.Task(PAIR, rows(), [], rows(), (vectors, vectors), sha256)
+    return Task(PAIR.name, rows(), [], rows(), (vectors, vectors), sha256)
 
 
 def console() -> Console:
@@ -68,14 +69,14 @@ def test_what_is_stored_is_not_run_again(tmp_path: Path) -> None:
     calls: list[int] = []
     methods = {"m": method("baseline", calls=calls)}
     for seeds in ([0, 1], [0, 1, 2]):
-        assert bench.run_methods(task(), methods, seeds, tmp_path, console()) == []
+        assert run_methods(task(), methods, seeds, tmp_path, console()) == []
     assert calls == [0, 1, 2]
-    assert sorted(bench.stored_runs(task(), methods, tmp_path)["m"]) == [0, 1, 2]
+    assert sorted(stored_runs(task(), methods, tmp_path)["m"]) == [0, 1, 2]
 
 
 def test_a_method_without_a_seed_runs_once(tmp_path: Path) -> None:
     calls: list[int] = []
-    bench.run_methods(task(), {"m": method("baseline", seeded=False, calls=calls)}, [0, 1, 2], tmp_path, console())
+    run_methods(task(), {"m": method("baseline", seeded=False, calls=calls)}, [0, 1, 2], tmp_path, console())
     assert calls == [0]
 
 
@@ -84,11 +85,11 @@ def test_a_method_without_a_seed_runs_once(tmp_path: Path) -> None:
 )
 def test_other_labels_other_knobs_and_again_run_anew(tmp_path: Path, sha256: str, knobs: str, again: bool) -> None:
     calls: list[int] = []
-    bench.run_methods(task(), {"m": method("baseline")}, [0], tmp_path, console())
+    run_methods(task(), {"m": method("baseline")}, [0], tmp_path, console())
     changed = {"m": method("baseline", knobs, calls=calls)}
     if not again:
-        assert bench.stored_runs(task(sha256), changed, tmp_path) == {}
-    bench.run_methods(task(sha256), changed, [0], tmp_path, console(), again=again)
+        assert stored_runs(task(sha256), changed, tmp_path) == {}
+    run_methods(task(sha256), changed, [0], tmp_path, console(), again=again)
     assert calls == [0]
 
 
@@ -97,10 +98,10 @@ def test_a_method_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> Non
         raise InputError("no environment")
 
     methods = {"bad": Method("bad", "peer", fail, str), "good": method("baseline")}
-    failed = bench.run_methods(task(), methods, [0], tmp_path, console())
+    failed = run_methods(task(), methods, [0], tmp_path, console())
     assert len(failed) == 1
     assert "no environment" in failed[0]
-    assert list(bench.stored_runs(task(), methods, tmp_path)) == ["good"]
+    assert list(stored_runs(task(), methods, tmp_path)) == ["good"]
 
 
 def test_a_stored_run_comes_back_as_it_was_and_one_cut_short_does_not(tmp_path: Path) -> None:
@@ -245,8 +246,8 @@ def test_the_page_is_what_the_committed_results_say() -> None:
 def test_results_of_other_pairs_stay_when_one_is_measured(tmp_path: Path) -> None:
     before = benchmark(0.7, 0.01)
     other = msgspec.structs.replace(before.pairs[0], name="zeroeval")
-    bench.write_results(bench.merge(before, other), tmp_path / "bench.json")
-    found = bench.read_results(tmp_path / "bench.json")
+    write_results(bench.merge(before, other), tmp_path / "bench.json")
+    found = read_results(tmp_path / "bench.json", Benchmark)
     assert found is not None
     assert [pair.name for pair in found.pairs] == ["mmlu_pro", "zeroeval"]
 
