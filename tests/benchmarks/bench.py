@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import triples_page
 from bench_figures import Benchmark, PairFigures, measure_pair
 from bench_methods import MAIN, all_methods, method_name
 from bench_options import check_options, common_parser
@@ -23,6 +24,7 @@ from bench_store import read_results, write_results
 from corpora import CORPORA
 from rich.console import Console
 from rich.markup import escape
+from triples_figures import TripleBenchmark
 
 from learned_router.errors import LearnedRouterError
 from learned_router.training.baselines import Embedder, embed
@@ -76,7 +78,7 @@ def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
             write_results(merge(read_results(chosen.out, Benchmark), pair_figures), chosen.out)
         console.print(f"[bold]{escape(pair.name)}[/]: {(time.perf_counter() - began) / 60:,.1f} min so far")
     if chosen.page and (benchmark := read_results(chosen.out, Benchmark)):
-        fill_page(benchmark)
+        fill_page(benchmark, read_results(triples_page.RESULTS, TripleBenchmark))
         console.print(f"{PAGE} is filled")
     return failed
 

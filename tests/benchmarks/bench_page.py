@@ -1,19 +1,22 @@
 """Fill docs/benchmark.md from the benchmark's figures, so that no figure in it is typed by hand, and draw its pictures.
 
-Run: python tests/benchmarks/bench_page.py [--check]. Knows the results of bench.py; measures nothing.
+Run: python tests/benchmarks/bench_page.py [--check]. Knows the results of bench.py and triples.py; measures nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-from bench_figures import Benchmark, MethodFigures, PairFigures
+import triples_page
+from bench_figures import Benchmark, MethodFigures, PairFigures, standing
 from bench_pairs import PAIRS
 from bench_picture import best_rival, draw_curves, draw_reliability, own
+from bench_store import read_results
 from page_regions import check_page, fill_regions
+from triples_figures import TripleBenchmark
 
 from learned_router.training.evaluation import Estimate
 from learned_router.training.report import interval, markdown_table, percent
@@ -30,8 +33,8 @@ ECE_GOAL, ECE_ROWS = 0.03, 1000
 SEEDS = 3
 
 
-def regions(benchmark: Benchmark) -> dict[str, str]:
-    """The page's texts and tables by name of their region."""
+def regions(benchmark: Benchmark, triples: TripleBenchmark | None) -> dict[str, str]:
+    """The page's texts and tables by name of their region. triples: None when three tiers are not measured yet."""
     return {
         "verdict": verdict(benchmark),
         "main": main_table(benchmark),
@@ -39,6 +42,7 @@ def regions(benchmark: Benchmark) -> dict[str, str]:
         "calibration": f"{calibration_table(benchmark)}\n\n{calibration_verdict(benchmark)}",
         "pairs": "\n\n".join(pair_section(pair) for pair in benchmark.pairs),
         "seeds": seeds(benchmark),
+        **triples_page.regions(triples),
     }
 
 
@@ -64,15 +68,6 @@ def verdict(benchmark: Benchmark) -> str:
     if absent:
         lines.append(f"- Not measured yet: {_listed(absent)}.")
     return "\n".join(lines)
-
-
-def standing(difference: Estimate) -> str:
-    """Where the interval of ours minus the rival's lies: ahead or behind when 0 is outside it, else level."""
-    if difference.low is not None and difference.low > 0:
-        return "ahead of"
-    if difference.high is not None and difference.high < 0:
-        return "behind"
-    return "level with"
 
 
 def main_table(benchmark: Benchmark) -> str:
@@ -189,16 +184,18 @@ def _is_thin(pair: PairFigures) -> bool:
     return any(method.kind == "ours" and len(method.seeds) < SEEDS for method in pair.methods)
 
 
-def fill(text: str, benchmark: Benchmark) -> str:
+def fill(text: str, benchmark: Benchmark, triples: TripleBenchmark | None) -> str:
     """``text`` with its regions written anew. Raises InputError as ``fill_regions`` does."""
-    return fill_regions(text, regions(benchmark))
+    return fill_regions(text, regions(benchmark, triples))
 
 
-def fill_page(benchmark: Benchmark, page: Path = PAGE) -> None:
+def fill_page(benchmark: Benchmark, triples: TripleBenchmark | None, page: Path = PAGE) -> None:
     """Fill the page and draw its pictures beside it."""
-    page.write_text(fill(page.read_text(encoding="utf-8"), benchmark), encoding="utf-8")
+    page.write_text(fill(page.read_text(encoding="utf-8"), benchmark, triples), encoding="utf-8")
     for name, draw in PICTURES.items():
         (page.parent / name).write_bytes(draw(benchmark))
+    for name, draw_triples in triples_page.PICTURES.items() if triples else ():
+        (page.parent / name).write_bytes(draw_triples(triples))
 
 
 def _apgr(method: MethodFigures | None) -> str:
@@ -221,11 +218,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page would change")
     arguments = parser.parse_args()
-    benchmark = msgspec.json.decode(RESULTS.read_bytes(), type=Benchmark)
+    benchmark = read_results(RESULTS, Benchmark)
+    if benchmark is None:
+        sys.exit(f"{RESULTS}: no such results file; write it with 'make bench'")
+    triples = read_results(triples_page.RESULTS, TripleBenchmark)
     if arguments.check:
-        check_page(PAGE, fill(PAGE.read_text(encoding="utf-8"), benchmark), COMMAND)
+        check_page(PAGE, fill(PAGE.read_text(encoding="utf-8"), benchmark, triples), COMMAND)
     else:
-        fill_page(benchmark)
+        fill_page(benchmark, triples)
 
 
 if __name__ == "__main__":

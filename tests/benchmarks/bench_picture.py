@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from bench_figures import CURVE_SHARES, Benchmark, MethodFigures, PairFigures
 
 from learned_router.training.picture import BASELINE_COLOURS, GREY, ROUTER_COLOUR, quiet_axes
 
 COLUMNS = 4
+PANEL = (2.7, 2.4)
 RIVAL_COLOUR = BASELINE_COLOURS[0]
+Panelled = TypeVar("Panelled")
 
 
 def draw_curves(benchmark: Benchmark) -> bytes:
@@ -37,7 +39,7 @@ def draw_curves(benchmark: Benchmark) -> bytes:
         axes.set_title(pair.name + (f"  {' / '.join(shown)}" if shown else ""), loc="left", fontsize=8.5)
         axes.set_ylim(small - 0.1 * (top - small), max(top, *(oracle.curve if oracle else [top])) + 0.03)
 
-    return _panels(benchmark.pairs, panel, "share of calls to the frontier", "mean quality")
+    return draw_panels(benchmark.pairs, panel, "share of calls to the frontier", "mean quality")
 
 
 def draw_reliability(benchmark: Benchmark) -> bytes:
@@ -54,7 +56,7 @@ def draw_reliability(benchmark: Benchmark) -> bytes:
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
 
-    return _panels(benchmark.pairs, panel, "predicted quality", "quality found")
+    return draw_panels(benchmark.pairs, panel, "predicted quality", "quality found")
 
 
 def own(benchmark: Benchmark, pair: PairFigures) -> MethodFigures | None:
@@ -70,25 +72,33 @@ def best_rival(pair: PairFigures) -> MethodFigures | None:
     return max(rivals, key=lambda method: method.apgr.value or 0.0, default=None)
 
 
-def _panels(pairs: Sequence[PairFigures], panel: Callable[[Any, PairFigures], None], across: str, up: str) -> bytes:
+def draw_panels(
+    found: Sequence[Panelled],
+    panel: Callable[[Any, Panelled], None],
+    across: str,
+    up: str,
+    *,
+    size: tuple[float, float] = PANEL,
+) -> bytes:
+    """PNG: what ``panel`` draws on the axes of each, four in a row, with one legend. size: of a panel, inches."""
     # no pyplot: it would choose a backend and keep figures for the whole process
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = min(COLUMNS, len(pairs))
-    rows = -(-len(pairs) // columns)
-    figure = Figure(figsize=(2.7 * columns, 2.4 * rows + 0.4), dpi=110, layout="constrained")
+    columns = min(COLUMNS, len(found))
+    rows = -(-len(found) // columns)
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows + 0.4), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    for index, pair in enumerate(pairs):
+    for index, one in enumerate(found):
         axes = figure.add_subplot(rows, columns, index + 1)
-        panel(axes, pair)
+        panel(axes, one)
         quiet_axes(axes)
         axes.tick_params(labelsize=7)
-    found = {
+    legend = {
         label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    if found:
-        figure.legend(found.values(), found.keys(), loc="outside upper right", ncols=4, frameon=False, fontsize=8)
+    if legend:
+        figure.legend(legend.values(), legend.keys(), loc="outside upper right", ncols=4, frameon=False, fontsize=8)
     figure.supxlabel(across, fontsize=8.5)
     figure.supylabel(up, fontsize=8.5)
     png = io.BytesIO()

@@ -13,6 +13,7 @@ import bench_page
 import msgspec
 import numpy as np
 import pytest
+import triples_page
 from bench_figures import Benchmark, MethodFigures, PairFigures, ece_by_chance, measure_pair, to_estimate
 from bench_methods import Method, Scored, Trial, all_methods, run_recipe, score_boosting, score_by_others, score_mlp
 from bench_pairs import Pair, draw_labels, outcomes_of_others
@@ -21,6 +22,7 @@ from bench_runs import Task, run_methods, stored_runs
 from bench_store import Run, key_of, load_run, read_results, run_path, save_run, write_results
 from page_regions import REGION
 from rich.console import Console
+from triples_figures import TripleBenchmark
 
 from learned_router.errors import InputError
 from learned_router.request import Message
@@ -213,7 +215,7 @@ def benchmark(apgr: float, low: float) -> Benchmark:
 
 
 def test_the_page_says_plainly_where_a_reach_is_missed() -> None:
-    missed, met = bench_page.regions(benchmark(0.64, -0.01)), bench_page.regions(benchmark(0.65, 0.01))
+    missed, met = (bench_page.regions(benchmark(*found), None) for found in ((0.64, -0.01), (0.65, 0.01)))
     assert "**Reach missed** on 1 of 1 pairs: mmlu_pro (0.640 of 0.65)" in missed["verdict"]
     assert "0.65 **missed**" in missed["main"]
     assert "Level with the best rival: mmlu_pro" in missed["verdict"]
@@ -226,10 +228,10 @@ def test_the_page_says_plainly_where_a_reach_is_missed() -> None:
 def test_every_region_of_the_page_is_filled_and_pictures_are_small(tmp_path: Path) -> None:
     page = tmp_path / "benchmark.md"
     page.write_text(bench_page.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
-    bench_page.fill_page(benchmark(0.7, 0.01), page)
+    bench_page.fill_page(benchmark(0.7, 0.01), None, page)
     text = page.read_text(encoding="utf-8")
-    assert set(bench_page.regions(benchmark(0.7, 0.01))) == {match["name"] for match in REGION.finditer(text)}
-    assert bench_page.fill(text, benchmark(0.7, 0.01)) == text
+    assert set(bench_page.regions(benchmark(0.7, 0.01), None)) == {match["name"] for match in REGION.finditer(text)}
+    assert bench_page.fill(text, benchmark(0.7, 0.01), None) == text
     for name in bench_page.PICTURES:
         assert f"({name})" in text
         assert 1_000 < (tmp_path / name).stat().st_size < 400_000
@@ -238,9 +240,11 @@ def test_every_region_of_the_page_is_filled_and_pictures_are_small(tmp_path: Pat
 def test_the_page_is_what_the_committed_results_say() -> None:
     if not bench_page.RESULTS.is_file():
         pytest.skip("the benchmark has not been run: tests/benchmarks/results/bench.json is not there")
-    results = msgspec.json.decode(bench_page.RESULTS.read_bytes(), type=Benchmark)
+    results = read_results(bench_page.RESULTS, Benchmark)
+    assert results is not None
+    triples = read_results(triples_page.RESULTS, TripleBenchmark)
     text = bench_page.PAGE.read_text(encoding="utf-8")
-    assert bench_page.fill(text, results) == text
+    assert bench_page.fill(text, results, triples) == text
 
 
 def test_results_of_other_pairs_stay_when_one_is_measured(tmp_path: Path) -> None:
