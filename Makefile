@@ -76,11 +76,9 @@ PEERS := runs/peers/llmrouter
 bench: $(VENV)/.dev bench-peers ## train and evaluate all methods on all pairs, and fill docs/benchmark.md; takes hours
 	$(BENCH)/bench.py --seeds $(SEEDS) $(ONLY) --page
 
-# Three tiers each; RECIPE names the recipe of ours, ONLY='--only bfcl' a part of it
-RECIPE ?= fast
-
+# Three tiers each; with RECIPE=standard another recipe of ours, with ONLY='--only bfcl' a part of it
 bench-triples: $(VENV)/.dev ## train and evaluate on the triples of models, and fill docs/benchmark.md; takes hours
-	$(BENCH)/triples.py --seeds $(SEEDS) --recipe $(RECIPE) $(ONLY) --page
+	$(BENCH)/triples.py --seeds $(SEEDS) $(RECIPE:%=--recipe %) $(ONLY) --page
 
 bench-peers: $(PEERS)/.made ## the environment of LLMRouter's classes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from pathlib import Path
 
 import bench_page
@@ -313,7 +314,7 @@ def test_predictions_are_stored_and_come_back(tmp_path: Path) -> None:
     given, methods = task(), {"knn": all_methods()["knn"]}
     shown = Console(file=io.StringIO(), width=200)
     for _ in range(2):
-        describe = lambda scored, task: triples.aiq_text(TRIPLES[0], scored, task)  # noqa: E731
+        describe = partial(triples.aiq_text, TRIPLES[0])
         assert run_methods(given, methods, [0], tmp_path, shown, describe=describe) == []
     assert shown.file.getvalue().count("on the calibration split, there already") == 1  # type: ignore[attr-defined]
     stored = stored_runs(given, methods, tmp_path)["knn"][0].scored

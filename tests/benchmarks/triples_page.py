@@ -67,8 +67,8 @@ def main_table(benchmark: TripleBenchmark) -> str:
         differences = [by_rival.get(name or "") for name in (triple.two_tiers, triple.baseline)]
         for figure, words, show, show_difference in (
             ("aiq", "AIQ", _decimal, _signed),
-            ("saved95", "cost saved at 95 % of the quality", percent, _signed_percent),
-            ("saved98", "cost saved at 98 % of the quality", percent, _signed_percent),
+            ("saved95", "cost saved at 95 % of the quality", percent, _signed_points),
+            ("saved98", "cost saved at 98 % of the quality", percent, _signed_points),
         ):
             rows.append(
                 [
@@ -154,5 +154,5 @@ def _signed(value: float) -> str:
     return f"{value:+.3f}"
 
 
-def _signed_percent(value: float) -> str:
-    return f"{100 * value:+.1f} %"
+def _signed_points(value: float) -> str:
+    return f"{100 * value:+.1f} pp"
