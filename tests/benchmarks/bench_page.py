@@ -194,8 +194,9 @@ def fill_page(benchmark: Benchmark, triples: TripleBenchmark | None, page: Path 
     page.write_text(fill(page.read_text(encoding="utf-8"), benchmark, triples), encoding="utf-8")
     for name, draw in PICTURES.items():
         (page.parent / name).write_bytes(draw(benchmark))
-    for name, draw_triples in triples_page.PICTURES.items() if triples else ():
-        (page.parent / name).write_bytes(draw_triples(triples))
+    if triples:
+        for name, draw_triples in triples_page.PICTURES.items():
+            (page.parent / name).write_bytes(draw_triples(triples))
 
 
 def _apgr(method: MethodFigures | None) -> str:

@@ -164,6 +164,9 @@ def measure_triple(
     drawn = metrics.bootstrap(measure, test.group, test.weight, resamples=resamples).reshape(-1, len(names))
     draws = {name: drawn[:, i] for i, name in enumerate(names)}
 
+    def estimate(*name: str) -> Estimate:
+        return to_estimate(values[name], draws[name])
+
     def compare(ours: str, rival: str) -> Difference:
         pairs = [((ours, figure), (rival, figure)) for figure in FIGURES]
         return Difference(rival, *(to_estimate(values[a] - values[b], draws[a] - draws[b]) for a, b in pairs))
@@ -183,17 +186,15 @@ def measure_triple(
             kind=choice.kind,
             seeds=list(choice.runs),
             seconds=round(float(np.mean([run.seconds for run in choice.runs.values()])), 1),
-            **{figure: to_estimate(values[choice.name, figure], draws[choice.name, figure]) for figure in FIGURES},
+            **{figure: estimate(choice.name, figure) for figure in FIGURES},
             aiq_before=round(aiq_before[choice.name], 5),
             by_seed=rounded(metrics.aiq(curve) for curve in curves),
             curve=rounded(np.mean([np.interp(CURVE_COSTS, c.share, c.quality) for c in curves], axis=0)),
             modes=[
                 TripleMode(
                     mode,
-                    *(
-                        to_estimate(values[choice.name, mode, what], draws[choice.name, mode, what])
-                        for what in MODE_FIGURES
-                    ),
+                    estimate(choice.name, mode, "kept"),
+                    estimate(choice.name, mode, "saved"),
                     rounded(_shares(choice, mode, test)),
                 )
                 for mode in _modes(choice)
