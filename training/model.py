@@ -129,7 +129,7 @@ class RouterNet(nn.Module):
         mask = attention_mask.unsqueeze(-1).to(layers[-1].dtype)
         middle, last = (
             F.normalize((tokens * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
-            for tokens in (layers[len(layers) // 2], layers[-1])
+            for tokens in (layers[(len(layers) - 1) // 2], layers[-1])
         )
         return middle, last
 

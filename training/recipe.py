@@ -47,7 +47,7 @@ class FitKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     learning_rate: Amount = 7e-5
     head_learning_rate: Amount = 3e-4
     layer_decay: Share = 0.9
-    head_strengths: tuple[Strength, ...] = (0.03, 0.1, 0.3, 1.0)
+    head_strengths: tuple[Strength, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
     head_weight_decay: Amount = 0.01
     feature_share: Amount = 0.1
     weight_decay: Amount = 0.01
