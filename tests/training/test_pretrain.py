@@ -121,6 +121,30 @@ def test_a_source_can_be_left_out(logs: Path) -> None:
     assert pretrain.choose_taught(labels, ["another"])
 
 
+def test_a_question_of_a_source_left_out_is_not_learned_from_another_log() -> None:
+    labels = [
+        Label(f"{source}-{i}", [Message("user", f"{lead}how many parcels left depot {i} on Monday?")], {}, {}, "gold")
+        for source, lead in (("left", ""), ("other", "Question: "))
+        for i in range(40)
+    ]
+    for label in labels:
+        label.source = label.id.partition("-")[0]
+    asked_once = Label("alone", [Message("user", "which of the trains to the north are late today?")], {}, {}, "gold")
+    asked_once.source = "other"
+    taught = pretrain.choose_taught(split([*labels, asked_once]), ["left"])
+    assert {label.id for label in taught} <= {"alone"}
+    assert {label.source for label in pretrain.choose_taught(labels)} == {"left", "other"}
+
+
+def test_several_sources_can_be_left_out(
+    logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["pretrain", str(logs), "--out", str(tmp_path / "out"), "--leave-out", "another", "--leave-out", "own"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert pretrain.main() == 2
+    assert "no request with scores is left" in capsys.readouterr().err
+
+
 def test_a_small_log_is_not_drowned_by_a_large_one() -> None:
     labels = [
         Label(f"{i}", [Message("user", "x")], {"m": 1.0}, {}, "gold", source="large" if i < 90 else "small")
