@@ -14,13 +14,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 from bench_figures import Benchmark, PairFigures, measure_pair
 from bench_methods import MAIN, TIERS, Method, Trial, all_methods, method_name
 from bench_page import PAGE, fill_page
 from bench_pairs import PAIRS, Pair, draw_labels, labels_of, outcomes_of_others, read_corpora
-from bench_store import Run, key_of, load_run, run_path, save_run
+from bench_store import Run, key_of, load_run, read_figures, run_path, save_run, write_figures
 from corpora import CORPORA
 from rich.console import Console
 from rich.markup import escape
@@ -63,7 +62,7 @@ def prepare(pair: Pair, outcomes: Sequence[Label], embedder: Embedder) -> Task:
     # of the whole log at once, so that pairs of the same log share the embeddings kept on disk
     vector_of = dict(zip(texts, embedder(texts), strict=True))
     if pair.train_labels:
-        labels = draw_labels(labels, pair.train_labels)
+        labels = draw_labels(labels, pair.train_labels, draw=pair.draw, least_calibration=pair.least_calibration)
     by_split: dict[str, list[Label]] = {"train": [], "calibration": [], "test": []}
     for label in labels:
         by_split[label.split].append(label)
@@ -136,17 +135,6 @@ def merge(before: Benchmark | None, pair: PairFigures) -> Benchmark:
     return Benchmark(datetime.datetime.now(datetime.UTC).date().isoformat(), method_name(MAIN), listed)
 
 
-def read_results(path: Path) -> Benchmark | None:
-    return msgspec.json.decode(path.read_bytes(), type=Benchmark) if path.is_file() else None
-
-
-def write_results(benchmark: Benchmark, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part")
-    aside.write_bytes(msgspec.json.format(msgspec.json.encode(benchmark), indent=1) + b"\n")
-    aside.replace(path)
-
-
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0,1,2", help="seeds of training, between commas (default: 0,1,2)")
@@ -186,9 +174,9 @@ def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
         runs = stored_runs(task, methods, chosen.work)
         if any(run.scored for by_seed in runs.values() for run in by_seed.values()):
             pair_figures = measure_pair(pair, task.counts(), task.test, methods, runs)
-            write_results(merge(read_results(chosen.out), pair_figures), chosen.out)
+            write_figures(merge(read_figures(chosen.out, Benchmark), pair_figures), chosen.out)
         console.print(f"[bold]{escape(pair.name)}[/]: {(time.perf_counter() - began) / 60:,.1f} min so far")
-    if chosen.page and (benchmark := read_results(chosen.out)):
+    if chosen.page and (benchmark := read_figures(chosen.out, Benchmark)):
         fill_page(benchmark)
         console.print(f"{PAGE} is filled")
     return failed

@@ -20,11 +20,12 @@ from peer_llmrouter import HPARAM, VERSION
 from rich.console import Console
 
 from learned_router.errors import InputError
+from learned_router.router import Router
 from learned_router.training import baselines
 from learned_router.training.baselines import Floats, Rows, Vectors
 from learned_router.training.labels import LabelSet, sha256_of
 from learned_router.training.pipeline import train
-from learned_router.training.recipe import load_recipe
+from learned_router.training.recipe import Recipe, load_recipe
 from learned_router.training.records import Label, Skipped, label_request
 from learned_router.training.report import NAMES
 
@@ -214,14 +215,32 @@ def score_llmrouter(router: str, trial: Trial) -> Floats:
     return np.asarray(np.load(out), dtype=np.float64)
 
 
+def our_method(shown: str, recipe: Recipe) -> Method:
+    """A recipe of ours that no file names, as when its encoder or its size was changed."""
+    return Method(shown, "ours", partial(train_router, recipe), partial(hash_recipe, recipe))
+
+
 def run_recipe(recipe: str, trial: Trial) -> Scored:
+    return train_router(load_recipe(recipe), trial)
+
+
+def train_router(recipe: Recipe, trial: Trial) -> Scored:
     """Train a router of ours and let the exported one decide the test requests, whose labels it is never given."""
     shown = [*trial.train.labels, *trial.calibration]
     labels = LabelSet(shown, TIERS, dict(shown[0].models), sha256_of(shown), Skipped())
-    router = train(
-        labels, trial.folder / "router", load_recipe(recipe), seed=trial.seed, baselines=False, console=trial.console
-    ).router
-    requests = [label_request(label) for label in trial.test.labels]
+    out = router_folder(trial.folder)
+    router = train(labels, out, recipe, seed=trial.seed, baselines=False, console=trial.console).router
+    return decide(router, trial.test.labels)
+
+
+def router_folder(folder: Path) -> Path:
+    """Where a trial of ours leaves its router. folder: the trial's own."""
+    return folder / "router"
+
+
+def decide(router: Router, labels: Sequence[Label]) -> Scored:
+    """What a router of the tiers ``TIERS`` says of each label's request, in each of its modes."""
+    requests = [label_request(label) for label in labels]
     decisions = router.route_modes(requests)
     taken = {mode: np.array([TIERS.index(decision.tier) for decision in found]) for mode, found in decisions.items()}
     # the prediction does not depend on the mode
@@ -231,10 +250,13 @@ def run_recipe(recipe: str, trial: Trial) -> Scored:
 
 
 def describe_recipe(recipe: str) -> str:
+    return hash_recipe(load_recipe(recipe))
+
+
+def hash_recipe(recipe: Recipe) -> str:
     """The recipe's hash and, where its encoder is a folder of ours, that of the weights in it."""
-    read = load_recipe(recipe)
-    digest = hashlib.sha256(read.sha256.encode())
-    folder = Path(read.encoder.name)
+    digest = hashlib.sha256(recipe.sha256.encode())
+    folder = Path(recipe.encoder.name)
     for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else []:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

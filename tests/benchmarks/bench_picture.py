@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from bench_figures import CURVE_SHARES, Benchmark, MethodFigures, PairFigures
 
@@ -15,6 +15,7 @@ from learned_router.training.picture import BASELINE_COLOURS, GREY, ROUTER_COLOU
 
 COLUMNS = 4
 RIVAL_COLOUR = BASELINE_COLOURS[0]
+Item = TypeVar("Item")
 
 
 def draw_curves(benchmark: Benchmark) -> bytes:
@@ -37,7 +38,7 @@ def draw_curves(benchmark: Benchmark) -> bytes:
         axes.set_title(pair.name + (f"  {' / '.join(shown)}" if shown else ""), loc="left", fontsize=8.5)
         axes.set_ylim(small - 0.1 * (top - small), max(top, *(oracle.curve if oracle else [top])) + 0.03)
 
-    return _panels(benchmark.pairs, panel, "share of calls to the frontier", "mean quality")
+    return draw_panels(benchmark.pairs, panel, "share of calls to the frontier", "mean quality")
 
 
 def draw_reliability(benchmark: Benchmark) -> bytes:
@@ -54,7 +55,7 @@ def draw_reliability(benchmark: Benchmark) -> bytes:
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
 
-    return _panels(benchmark.pairs, panel, "predicted quality", "quality found")
+    return draw_panels(benchmark.pairs, panel, "predicted quality", "quality found")
 
 
 def own(benchmark: Benchmark, pair: PairFigures) -> MethodFigures | None:
@@ -70,18 +71,21 @@ def best_rival(pair: PairFigures) -> MethodFigures | None:
     return max(rivals, key=lambda method: method.apgr.value or 0.0, default=None)
 
 
-def _panels(pairs: Sequence[PairFigures], panel: Callable[[Any, PairFigures], None], across: str, up: str) -> bytes:
+def draw_panels(
+    items: Sequence[Item], panel: Callable[[Any, Item], None], across: str, up: str, *, columns: int = COLUMNS
+) -> bytes:
+    """PNG of one panel an item, drawn by ``panel`` on its axes, under one legend of everything that has a label."""
     # no pyplot: it would choose a backend and keep figures for the whole process
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = min(COLUMNS, len(pairs))
-    rows = -(-len(pairs) // columns)
+    columns = min(columns, len(items))
+    rows = -(-len(items) // columns)
     figure = Figure(figsize=(2.7 * columns, 2.4 * rows + 0.4), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    for index, pair in enumerate(pairs):
+    for index, item in enumerate(items):
         axes = figure.add_subplot(rows, columns, index + 1)
-        panel(axes, pair)
+        panel(axes, item)
         quiet_axes(axes)
         axes.tick_params(labelsize=7)
     found = {

@@ -1,6 +1,6 @@
-"""Scores of the benchmark on disk, one file a run, so that what was run once is not run again.
+"""Scores of the benchmark on disk, one file a run, so that what was run once is not run again; and figures, as JSON.
 
-Knows arrays and files; knows nothing of methods or figures.
+Knows arrays, structs and files; knows nothing of methods or of what the figures mean.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import os
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 from bench_methods import Scored
 
 TAKEN = "taken_"
+T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Run(NamedTuple):
@@ -66,3 +68,16 @@ def load_run(path: Path, key: str) -> Run | None:
             return Run(Scored(stored["score"], quality, taken), float(stored["seconds"]))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # not there, or cut short on the disk: it is run again
+
+
+def read_figures(path: Path, kind: type[T]) -> T | None:
+    """What ``write_figures`` wrote; None where there is no file yet."""
+    return msgspec.json.decode(path.read_bytes(), type=kind) if path.is_file() else None
+
+
+def write_figures(figures: msgspec.Struct, path: Path) -> None:
+    """Written aside and then renamed, as JSON that a person can read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".part")
+    aside.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n")
+    aside.replace(path)

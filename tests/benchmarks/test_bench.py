@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import bench
@@ -17,7 +18,7 @@ from bench_figures import Benchmark, MethodFigures, PairFigures, ece_by_chance, 
 from bench_methods import Method, Scored, Trial, all_methods, run_recipe, score_boosting, score_by_others, score_mlp
 from bench_pairs import Pair, draw_labels, outcomes_of_others
 from bench_picture import best_rival
-from bench_store import Run, key_of, load_run, run_path, save_run
+from bench_store import Run, key_of, load_run, read_figures, run_path, save_run, write_figures
 from page_regions import REGION
 from rich.console import Console
 
@@ -199,6 +200,36 @@ def test_the_draw_is_fixed_takes_as_many_as_asked_and_leaves_the_test_split_whol
     assert {label.id for label in draw_labels(labels[::-1], 30)} == {label.id for label in drawn}
 
 
+def drawn_ids(labels: Sequence[Label], split: str, count: int, **more: int) -> set[str]:
+    return {label.id for label in draw_labels(labels, count, **more) if label.split == split}
+
+
+@pytest.mark.parametrize("split", ["train", "calibration"])
+@pytest.mark.parametrize("draw", [0, 1])
+def test_few_labels_are_among_more_of_the_same_draw(label_file: Path, split: str, draw: int) -> None:
+    labels = load_labels([label_file]).labels
+    few, more, every = (drawn_ids(labels, split, count, draw=draw) for count in (10, 60, 144))
+    assert few < more < every
+
+
+def test_the_first_draw_is_the_one_without_a_number_and_others_are_others(label_file: Path) -> None:
+    labels = load_labels([label_file]).labels
+    first, second, third = (drawn_ids(labels, "train", 30, draw=draw) for draw in range(3))
+    assert first == drawn_ids(labels, "train", 30)
+    by_hash = sorted(
+        (label for label in labels if label.split == "train"),
+        key=lambda label: hashlib.sha256(f"draw:{label.id}".encode()).digest(),
+    )
+    assert first == {label.id for label in by_hash[:30]}
+    assert len({frozenset(first), frozenset(second), frozenset(third)}) == 3
+
+
+@pytest.mark.parametrize(("least", "expected"), [(0, 10), (10, 10), (11, 11), (48, 48), (500, 48)])
+def test_calibration_gets_its_share_or_the_least_asked_for(label_file: Path, least: int, expected: int) -> None:
+    labels = load_labels([label_file]).labels
+    assert len(drawn_ids(labels, "calibration", 30, least_calibration=least)) == expected
+
+
 def figures(name: str, kind: str, apgr: float, **more: object) -> MethodFigures:
     estimate = Estimate(apgr, apgr - 0.05, apgr + 0.05)
     return MethodFigures(name, name, kind, [0], 1.0, *[estimate] * 4, [apgr], [0.5] * 51, **more)  # type: ignore[arg-type, call-arg]
@@ -245,8 +276,8 @@ def test_the_page_is_what_the_committed_results_say() -> None:
 def test_results_of_other_pairs_stay_when_one_is_measured(tmp_path: Path) -> None:
     before = benchmark(0.7, 0.01)
     other = msgspec.structs.replace(before.pairs[0], name="zeroeval")
-    bench.write_results(bench.merge(before, other), tmp_path / "bench.json")
-    found = bench.read_results(tmp_path / "bench.json")
+    write_figures(bench.merge(before, other), tmp_path / "bench.json")
+    found = read_figures(tmp_path / "bench.json", Benchmark)
     assert found is not None
     assert [pair.name for pair in found.pairs] == ["mmlu_pro", "zeroeval"]
 
