@@ -1,6 +1,7 @@
 """Fill docs/benchmark.md from the benchmark's figures, so that no figure in it is typed by hand, and draw its pictures.
 
-Run: python tests/benchmarks/bench_page.py [--check]. Knows the results of bench.py; measures nothing.
+Run: python tests/benchmarks/bench_page.py [--check]. Knows the results of bench.py, and which modules know those of the
+page's other sections; measures nothing.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import few_labels_page
 import msgspec
 from bench_figures import Benchmark, MethodFigures, PairFigures
 from bench_pairs import PAIRS
@@ -39,6 +41,7 @@ def regions(benchmark: Benchmark) -> dict[str, str]:
         "calibration": f"{calibration_table(benchmark)}\n\n{calibration_verdict(benchmark)}",
         "pairs": "\n\n".join(pair_section(pair) for pair in benchmark.pairs),
         "seeds": seeds(benchmark),
+        **few_labels_page.regions(),
     }
 
 
@@ -199,6 +202,7 @@ def fill_page(benchmark: Benchmark, page: Path = PAGE) -> None:
     page.write_text(fill(page.read_text(encoding="utf-8"), benchmark), encoding="utf-8")
     for name, draw in PICTURES.items():
         (page.parent / name).write_bytes(draw(benchmark))
+    few_labels_page.draw_pictures(page.parent)
 
 
 def _apgr(method: MethodFigures | None) -> str:
