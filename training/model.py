@@ -87,6 +87,12 @@ def build_net(recipe: Recipe, features: np.ndarray, n_tiers: int) -> RouterNet:
     if about.features != FEATURES:
         raise InputError(f"encoder {name!r} was pretrained with other features of the request; pretrain it again")
     layers = recipe.encoder.layers or about.layers
+    if about.layers and layers > about.layers:
+        # the layers above would be the plain encoder's, on which nothing of the trunk was learned
+        raise InputError(
+            f"encoder {name!r} was pretrained with {about.layers} layers, and {layers} are asked for; "
+            "give fewer (a smaller size), or pretrain it with as many"
+        )
     encoder = load_encoder(msgspec.structs.replace(recipe.encoder, name=about.encoder, layers=layers))
     net = RouterNet(encoder, **sizes, knobs=msgspec.structs.replace(knobs, hidden=about.hidden))
     restore(net, Path(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,12 +19,13 @@ from learned_router.router import Router
 from learned_router.training import pretrain
 from learned_router.training.fit import fit
 from learned_router.training.labels import load_labels
-from learned_router.training.model import RouterNet, find_encoder, load_encoder
+from learned_router.training.model import RouterNet, build_net, find_encoder, load_encoder
 from learned_router.training.pipeline import train
 from learned_router.training.pretrained import ABOUT, WEIGHTS, is_pretrained, read_about
 from learned_router.training.recipe import EncoderKnobs, Recipe, load_recipe
 from learned_router.training.records import Label, Output, Record, Skipped, read_labels, write_jsonl
 from learned_router.training.split import split
+from learned_router.view import FEATURES
 
 MODELS = ("model-a", "model-b", "model-c")
 
@@ -212,6 +214,23 @@ def test_an_encoder_that_is_torn_is_refused_with_what_to_do(
     with pytest.raises(InputError, match=r"pretrained\.json"):
         fitted()
     assert is_pretrained(torn)
+
+
+@pytest.mark.parametrize(("asked", "refused"), [(0, False), (2, False), (3, True)])
+def test_no_more_layers_are_asked_of_an_encoder_than_it_was_pretrained_with(
+    pretrained: Path, tiny_recipe: Recipe, tmp_path: Path, asked: int, refused: bool
+) -> None:
+    short = tmp_path / "short"
+    shutil.copytree(pretrained, short)
+    about = msgspec.structs.replace(read_about(pretrained), layers=2)
+    (short / ABOUT).write_bytes(msgspec.json.encode(about))
+    recipe = msgspec.structs.replace(tiny_recipe, encoder=EncoderKnobs(name=str(short), layers=asked))
+    features = np.zeros((3, len(FEATURES)), dtype=np.float32)
+    if refused:
+        with pytest.raises(InputError, match="pretrained with 2 layers, and 3 are asked for"):
+            build_net(recipe, features, 2)
+    else:
+        assert build_net(recipe, features, 2).trunk_is_trained
 
 
 def test_a_quality_that_is_not_known_teaches_nothing(tiny_recipe: Recipe) -> None:
