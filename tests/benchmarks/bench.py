@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from bench_command import check_names, chosen_methods, new_parser, run_command, whole_numbers
 from bench_figures import Benchmark, PairFigures, measure_pair
 from bench_methods import MAIN, TIERS, Method, Trial, all_methods, method_name
-from bench_page import PAGE, fill_page
+from bench_page import RESULTS
 from bench_pairs import PAIRS, Pair, draw_labels, labels_of, outcomes_of_others, read_corpora
 from bench_store import Run, key_of, load_run, read_figures, run_path, save_run, write_figures
-from corpora import CORPORA
 from rich.console import Console
 from rich.markup import escape
 
@@ -29,8 +28,6 @@ from learned_router.training import metrics
 from learned_router.training.baselines import Embedder, Rows, Vectors, embed, prompt_text, tabulate
 from learned_router.training.labels import sha256_of
 from learned_router.training.records import Label
-
-RESULTS = Path(__file__).resolve().parent / "results" / "bench.json"
 
 
 class Task(NamedTuple):
@@ -136,27 +133,13 @@ def merge(before: Benchmark | None, pair: PairFigures) -> Benchmark:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__, work=Path("runs/bench"), out=RESULTS)
     parser.add_argument("--seeds", default="0,1,2", help="seeds of training, between commas (default: 0,1,2)")
-    parser.add_argument("--only", action="append", metavar="PAIR", help="this pair; may be given again (default: all)")
     parser.add_argument("--methods", help="names between commas, or 'none' to measure what is stored (default: all)")
-    parser.add_argument("--again", action="store_true", help="run what is stored too: after changes to the code itself")
-    parser.add_argument("--work", type=Path, default=Path("runs/bench"), help="folder of scores and trained routers")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder of embeddings")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the figures, as JSON")
-    parser.add_argument("--page", action="store_true", help=f"also fill {PAGE.name} and draw its pictures")
     found = parser.parse_args(arguments)
-    known = [pair.name for pair in PAIRS]
-    if strange := set(found.only or []) - set(known):
-        parser.error(f"--only {min(strange)}: no such pair; there are {' | '.join(known)}")
-    methods = list(all_methods())
-    found.methods = methods if found.methods is None else [] if found.methods == "none" else found.methods.split(",")
-    if strange := set(found.methods) - set(methods):
-        parser.error(f"--methods {min(strange)}: no such method; there are {','.join(methods)}")
-    try:
-        found.seeds = [int(seed) for seed in found.seeds.split(",")]
-    except ValueError:
-        parser.error(f"--seeds {found.seeds}: give whole numbers, as in 0,1,2")
+    check_names(parser, "--only", found.only or [], [pair.name for pair in PAIRS])
+    found.methods = chosen_methods(parser, found.methods, all_methods())
+    found.seeds = whole_numbers(parser, "--seeds", found.seeds)
     return found
 
 
@@ -176,23 +159,12 @@ def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
             pair_figures = measure_pair(pair, task.counts(), task.test, methods, runs)
             write_figures(merge(read_figures(chosen.out, Benchmark), pair_figures), chosen.out)
         console.print(f"[bold]{escape(pair.name)}[/]: {(time.perf_counter() - began) / 60:,.1f} min so far")
-    if chosen.page and (benchmark := read_figures(chosen.out, Benchmark)):
-        fill_page(benchmark)
-        console.print(f"{PAGE} is filled")
     return failed
 
 
 def main() -> None:
-    chosen, console = parse(), Console()
-    if not CORPORA.is_dir():
-        console.print(f"nothing measured: {CORPORA} is not there")
-        return
-    try:
-        failed = measure(chosen, console)
-    except LearnedRouterError as error:
-        sys.exit(f"error: {error}")
-    if failed:
-        sys.exit("not run:\n" + "\n".join(failed))
+    chosen = parse()
+    run_command(measure, chosen, chosen.out)
 
 
 if __name__ == "__main__":

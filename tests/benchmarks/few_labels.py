@@ -10,27 +10,23 @@ from __future__ import annotations
 import argparse
 import datetime
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import msgspec
-from bench import RESULTS as BENCH_RESULTS
 from bench import prepare, run_methods, stored_runs
-from bench_figures import Benchmark
+from bench_command import check_names, chosen_methods, new_parser, run_command, whole_numbers
 from bench_methods import MAIN, Method, all_methods, our_method
-from bench_page import PAGE, fill_page
 from bench_pairs import Pair, labels_of, read_corpora
 from bench_store import Run, read_figures, run_path, write_figures
-from corpora import CORPORA, left_out_with
+from corpora import left_out_with
 from few_labels_figures import OURS, PLAIN, CurveFigures, FewLabels, measure_curves
 from few_labels_page import RESULTS
 from leave_out import CURVE_PAIRS, ENCODERS, encoder_folder, find_encoder_without
 from rich.console import Console
 from rich.markup import escape
 
-from learned_router.errors import LearnedRouterError
 from learned_router.training.baselines import Embedder, embed
 from learned_router.training.model import PACKAGED
 from learned_router.training.pretrained import read_about
@@ -138,49 +134,24 @@ def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
         if figures:
             write_figures(merge(read_figures(chosen.out, FewLabels), figures, recipe.name), chosen.out)
         console.print(f"[bold]{escape(pair.name)}[/] is measured")
-    if chosen.page and (benchmark := read_figures(BENCH_RESULTS, Benchmark)):
-        fill_page(benchmark)
-        console.print(f"{PAGE} is filled")
     return failed
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__, work=Path("runs/few-labels"), out=RESULTS)
     parser.add_argument("--encoders", type=Path, default=ENCODERS, help="folder of the encoders without-LOG")
     parser.add_argument("--recipe", default=MAIN, help=f"recipe of ours, name or TOML file (default: {MAIN})")
     parser.add_argument("--draws", default="0,1,2", help="draws of labels, between commas (default: 0,1,2)")
-    parser.add_argument("--only", action="append", metavar="PAIR", help="this pair; may be given again (default: all)")
     parser.add_argument("--methods", help="names between commas, or 'none' to measure what is stored (default: all)")
-    parser.add_argument("--again", action="store_true", help="run what is stored too: after changes to the code itself")
-    parser.add_argument("--work", type=Path, default=Path("runs/few-labels"), help="folder of scores and routers")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="folder of embeddings")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the figures, as JSON")
-    parser.add_argument("--page", action="store_true", help=f"also fill {PAGE.name} and draw its pictures")
     found = parser.parse_args(arguments)
-    names = [pair.name for pair in CURVE_PAIRS]
-    if strange := set(found.only or []) - set(names):
-        parser.error(f"--only {min(strange)}: no such pair; there are {' | '.join(names)}")
-    found.methods = METHODS if found.methods is None else () if found.methods == "none" else found.methods.split(",")
-    if strange := set(found.methods) - set(METHODS):
-        parser.error(f"--methods {min(strange)}: no such method; there are {','.join(METHODS)}")
-    try:
-        found.draws = [int(draw) for draw in found.draws.split(",")]
-    except ValueError:
-        parser.error(f"--draws {found.draws}: give whole numbers, as in 0,1,2")
+    check_names(parser, "--only", found.only or [], [pair.name for pair in CURVE_PAIRS])
+    found.methods = chosen_methods(parser, found.methods, METHODS)
+    found.draws = whole_numbers(parser, "--draws", found.draws)
     return found
 
 
 def main() -> None:
-    chosen, console = parse(), Console()
-    if not CORPORA.is_dir():
-        console.print(f"nothing measured: {CORPORA} is not there")
-        return
-    try:
-        failed = measure(chosen, console)
-    except LearnedRouterError as error:
-        sys.exit(f"error: {error}")
-    if failed:
-        sys.exit("not run:\n" + "\n".join(failed))
+    run_command(measure, parse())
 
 
 if __name__ == "__main__":
