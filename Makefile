@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample shipped results readme bench bench-peers encoders few-labels clean
+.PHONY: demo test lint sample shipped results readme bench bench-peers encoders few-labels sizes clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -95,6 +95,9 @@ encoders: $(VENV)/.dev ## pretrain an encoder without each log of the curves; ta
 
 few-labels: encoders ## learning curves of ours and the frozen baselines, and fill docs/benchmark.md; takes hours
 	$(BENCH)/few_labels.py --encoders $(ENCODERS) --draws $(DRAWS) $(ONLY) --page
+
+sizes: $(VENV)/.dev ## what each size of the network is worth and costs, and fill docs/benchmark.md
+	$(BENCH)/sizes.py --seeds $(SEEDS) $(ONLY) --page
 
 readme: $(VENV)/.dev ## fill the README's figures from the results
 	$(BENCH)/pages.py

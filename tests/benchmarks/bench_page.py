@@ -12,6 +12,7 @@ from pathlib import Path
 
 import few_labels_page
 import msgspec
+import sizes_page
 from bench_figures import Benchmark, MethodFigures, PairFigures
 from bench_pairs import PAIRS
 from bench_picture import best_rival, draw_curves, draw_reliability, own
@@ -42,6 +43,7 @@ def regions(benchmark: Benchmark) -> dict[str, str]:
         "pairs": "\n\n".join(pair_section(pair) for pair in benchmark.pairs),
         "seeds": seeds(benchmark),
         **few_labels_page.regions(),
+        **sizes_page.regions(),
     }
 
 
@@ -202,7 +204,8 @@ def fill_page(benchmark: Benchmark, page: Path = PAGE) -> None:
     page.write_text(fill(page.read_text(encoding="utf-8"), benchmark), encoding="utf-8")
     for name, draw in PICTURES.items():
         (page.parent / name).write_bytes(draw(benchmark))
-    few_labels_page.draw_pictures(page.parent)
+    for section in (few_labels_page, sizes_page):
+        section.draw_pictures(page.parent)
 
 
 def _apgr(method: MethodFigures | None) -> str:
