@@ -62,16 +62,16 @@ def verdict(found: FewLabels) -> str:
 
 def curve_section(pair: CurveFigures) -> str:
     """One row a method, one column a number of labels."""
+    draws = max((len(line.draws) for point in pair.points for line in point.lines), default=0)
     rows = []
     for name, shown in _methods(pair).items():
         cells = []
         for point in pair.points:
             line = next((line for line in point.lines if line.name == name), None)
-            cells.append(interval(line.apgr, _decimal) if line else "–")
+            cells.append(_cell(line, draws) if line else "–")
         rows.append([f"**{shown}**" if name == OURS else shown, *cells])
     table = markdown_table(["APGR", *(f"{point.labels:,} labels" for point in pair.points)], rows)
     beside = ", ".join(f"{point.calibration:,}" for point in pair.points)
-    draws = max((len(line.draws) for point in pair.points for line in point.lines), default=0)
     learned = (
         f"The encoder was pretrained without {' and '.join(pair.left_out)}, on {sum(pair.pretrained_on.values()):,} "
         f"requests of {', '.join(pair.pretrained_on)}."
@@ -80,7 +80,7 @@ def curve_section(pair: CurveFigures) -> str:
     )
     about = (
         f"{pair.small} → {pair.frontier}; {pair.test:,} test requests in {pair.groups:,} groups. Calibration labels beside "
-        f"those to train: {beside}. Up to {draws} draws of labels. {learned} Brackets: 95 % intervals from "
+        f"those to train: {beside}. Draws of labels: {draws}. {learned} Brackets: 95 % intervals from "
         f"{pair.resamples:,} resamples of whole groups."
     )
     return f"### {pair.name}: few labels\n\n{about}\n\n{table}"
@@ -114,6 +114,12 @@ def draw_curves(found: FewLabels) -> bytes:
         axes.set_title(pair.name, loc="left", fontsize=8.5)
 
     return draw_panels(found.pairs, panel, "training labels", "APGR", columns=COLUMNS)
+
+
+def _cell(line: LineFigures, draws: int) -> str:
+    """APGR with its interval, and how many draws stand behind it where they are fewer than elsewhere."""
+    fewer = f" ({len(line.draws)} of {draws} draws)" if len(line.draws) < draws else ""
+    return interval(line.apgr, _decimal) + fewer
 
 
 def _methods(pair: CurveFigures) -> dict[str, str]:

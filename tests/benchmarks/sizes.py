@@ -22,7 +22,7 @@ from bench_pairs import PAIRS, read_corpora
 from bench_store import run_path, write_figures
 from requests_of_length import RequestMaker
 from rich.console import Console
-from sizes_figures import Sizes, measure_quality, measure_times, size_figures
+from sizes_figures import BASE, Sizes, measure_quality, measure_times, size_figures
 from sizes_page import RESULTS
 from speed import PROMPTS_KEPT, machine_of, one_by_one, time_in_turn
 
@@ -103,21 +103,28 @@ def measure_sizes(
     repeats: int = REPEATS,
     resamples: int = RESAMPLES,
 ) -> Sizes | None:
-    """Figures of what is stored; None unless every size has a router and scores on every pair, with every seed.
+    """Figures of what is stored; None unless the size ``base`` has a router and scores on every pair, with every seed.
 
-    The routers of the first pair and seed are timed: another pair's differ in their weights alone.
+    Another size that lacks any is left out, so that all are means over the same. The routers of the first pair and seed
+    are timed: another pair's differ in their weights alone.
     """
     scores = {task.pair.name: score_splits(task, recipes, seeds, work) for task in tasks}
-    for by_split in scores.values():
-        if any(len(by_split["test"].get(name, [])) < len(seeds) for name in recipes):
-            return None
+    whole = [
+        name for name in recipes if all(len(found["test"].get(name, [])) == len(seeds) for found in scores.values())
+    ]
+    if BASE not in whole:
+        return None
+    scores = {
+        pair: {split: {name: by_size[name] for name in whole} for split, by_size in found.items()}
+        for pair, found in scores.items()
+    }
     rows = {task.pair.name: {"calibration": tabulate(task.calibration, *TIERS), "test": task.test} for task in tasks}
     qualities, means = measure_quality(rows, scores, resamples=resamples)
     timed = tasks[0].pair.name
     routers = {
         name: router
-        for name, sized in recipes.items()
-        if (router := find_router(work, timed, name, seeds[0], sized)) is not None
+        for name in whole
+        if (router := find_router(work, timed, name, seeds[0], recipes[name])) is not None
     }
     load_before = os.getloadavg()[0]
     timings = measure_times(time_sizes(routers, repeats))

@@ -14,6 +14,7 @@ from sizes_figures import BASE, SPLITS, Quality, SizeFigures, Sizes
 from speed import megabytes
 
 from learned_router.training.picture import BASELINE_COLOURS, ROUTER_COLOUR
+from learned_router.training.recipe import SIZES
 from learned_router.training.report import interval, markdown_table
 
 RESULTS = Path(__file__).resolve().parent / "results" / "sizes.json"
@@ -36,7 +37,9 @@ def draw_pictures(folder: Path, results: Path = RESULTS) -> None:
 
 def section(found: Sizes) -> str:
     picture = f"![APGR against the time of a decision, by size]({PICTURE})"
-    return "\n\n".join([quality_table(found), cost_table(found), picture, pair_table(found), describe(found)])
+    tables = [quality_table(found), cost_table(found), picture, pair_table(found)]
+    absent = [name for name in SIZES if name not in {size.name for size in found.sizes}]
+    return "\n\n".join([*tables, describe(found), *([f"Not measured: {', '.join(absent)}."] if absent else [])])
 
 
 def quality_table(found: Sizes) -> str:

@@ -248,6 +248,14 @@ def test_the_section_says_plainly_whether_the_reach_is_met() -> None:
     assert "without mmlu_pro and routellm_mmlu, on 600 requests of bfcl" in text
 
 
+def test_a_figure_of_fewer_draws_than_the_others_says_so() -> None:
+    test = rows()
+    scores = [noisy(test, seed, 1.0) for seed in range(3)]
+    text = few_labels_page.curve_section(measured({FEW: {"knn": scores, OURS: scores[:2]}, 900: {"knn": scores}}, test))
+    assert text.count("(2 of 3 draws)") == 1
+    assert "Draws of labels: 3." in text
+
+
 def test_the_section_is_filled_with_its_picture_or_says_that_it_was_not_measured(tmp_path: Path) -> None:
     path = tmp_path / "few_labels.json"
     assert "Not measured yet" in few_labels_page.regions(path)["few-labels"]

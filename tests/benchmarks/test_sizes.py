@@ -122,11 +122,17 @@ def test_sizes_are_trained_once_scored_on_both_splits_and_timed(
     assert router is not None
     assert router.config.view.max_tokens == SIZES["nano"].view.max_tokens
     assert sizes.find_router(tmp_path, "a pair", "nano", 0, recipes["small"]) is None
-    (router.path / "config.json").unlink()
-    assert measured() is None
     shutil.rmtree(router.path)
+    without = measured()
+    assert without is not None
+    assert [size.name for size in without.sizes] == ["small", BASE]
+    assert "Not measured: nano." in sizes_page.section(without)
     assert trained().count("there already") == len(SIZES) - 1
-    assert measured() is not None
+    # what all others are compared with
+    base = sizes.find_router(tmp_path, "a pair", BASE, 0, recipes[BASE])
+    assert base is not None
+    shutil.rmtree(base.path)
+    assert measured() is None
 
 
 def results() -> Sizes:
@@ -152,6 +158,7 @@ def test_the_section_shows_what_a_size_is_worth_and_costs() -> None:
     assert "| nano | 1.0 / 1.0 ms, 0.20 × |" in text
     assert "20.0 MB | 20.7 MB |" in text
     assert "zeroeval (1,171 labels)" in text
+    assert "Not measured" not in text
 
 
 def test_the_section_is_filled_with_its_picture_or_says_that_it_was_not_measured(tmp_path: Path) -> None:
