@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample shipped results readme bench bench-peers encoders few-labels sizes clean
+.PHONY: demo test lint sample shipped results readme bench bench-triples bench-peers encoders few-labels sizes clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -75,6 +75,10 @@ PEERS := runs/peers/llmrouter
 
 bench: $(VENV)/.dev bench-peers ## train and evaluate all methods on all pairs, and fill docs/benchmark.md; takes hours
 	$(BENCH)/bench.py --seeds $(SEEDS) $(ONLY) --page
+
+# Three tiers each; with RECIPE=standard another recipe of ours, with ONLY='--only bfcl' a part of it
+bench-triples: $(VENV)/.dev ## train and evaluate on the triples of models, and fill docs/benchmark.md; takes hours
+	$(BENCH)/triples.py --seeds $(SEEDS) $(RECIPE:%=--recipe %) $(ONLY) --page
 
 bench-peers: $(PEERS)/.made ## the environment of LLMRouter's classes
 

@@ -1,4 +1,4 @@
-"""Train the network on labels with Hugging Face's Trainer: soft, weighted, seeded, resumable from its checkpoints.
+"""Train the network on labels: its heads first, then all of it by Hugging Face's Trainer, resumable from its checkpoints.
 
 Knows labels and the network; knows nothing of calibration, thresholds or export.
 """
@@ -16,23 +16,21 @@ import msgspec
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
 from torch.utils.data import Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerState, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
 from learned_router.encoder import Packer
 from learned_router.request import STEPS
+from learned_router.training.heads import fit_quality, fit_step
 from learned_router.training.model import UNKNOWN_STEP, RouterNet, build_net, freeze, parameter_groups
 from learned_router.training.recipe import FitKnobs, Recipe
 from learned_router.training.records import Label, label_request
 from learned_router.view import make_view
 
-# Of the heads' own training: more rows cost time to embed and teach a few thousand weights nothing new
-HEAD_ROWS = 6_000
-HEAD_BATCH_ROWS = 128
-LEAST_HEAD_STEPS = 200
-HEAD_ALONE_RATE = 1e-3
+# The heads' own training sees no more than this: beyond, it costs minutes and teaches a few hundred weights nothing new
+HEAD_ROWS = 20_000
 EMBED_BATCH_ROWS = 32
 
 
@@ -67,6 +65,7 @@ class LabelRows(Dataset[dict[str, Any]]):
         )
         self.weight = np.array([label.weight for label in labels], dtype=np.float32)
         self.step = np.array([STEPS.index(label.step) if label.step else UNKNOWN_STEP for label in labels])
+        self.groups = [label.group or label.session or label.id for label in labels]
 
         def read(shown: Label) -> tuple[list[int], np.ndarray]:
             view = make_view(label_request(shown), recipe.view)
@@ -100,6 +99,27 @@ class LabelRows(Dataset[dict[str, Any]]):
             "weight": self.weight[index],
             "step": self.step[index],
         }
+
+    def ways(self, index: int) -> list[tuple[list[int], np.ndarray, float]]:
+        """Every way in which a row is shown, once: token ids, features, and the share of times; the shares sum to 1."""
+        if not self._hide:
+            return [(*self._whole[index], 1.0)]
+        bare, stepless = self._shares[0], self._shares[1] - self._shares[0]
+        shares = (
+            (self._whole[index], 1.0 - bare - stepless),
+            (self._stepless[index], stepless),
+            (self._bare[index], bare),
+        )
+        found: list[tuple[list[int], np.ndarray, float]] = []
+        for (ids, features), share in shares:
+            same = next(
+                (i for i, (known, others, _) in enumerate(found) if known == ids and (others == features).all()), None
+            )
+            if same is None:
+                found.append((ids, features, share))
+            else:
+                found[same] = (ids, features, found[same][2] + share)
+        return [way for way in found if way[2] > 0]
 
     def _shown(self, index: int) -> tuple[list[int], np.ndarray]:
         if not self._hide:
@@ -193,7 +213,7 @@ def fit(
     freeze(model, recipe.encoder)
     checkpoint = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     if checkpoint is None:
-        warm_up_heads(model, rows, packer, seed)
+        fit_heads(model, rows, packer, seed, console)
     if recipe.fit.epochs == 0:
         _end_all_but_the_first(rank)
         model.eval()
@@ -242,39 +262,33 @@ def _end_all_but_the_first(rank: int) -> None:
         raise SystemExit(0)
 
 
-def warm_up_heads(model: RouterNet, rows: LabelRows, packer: Packer, seed: int) -> None:
-    """Train the heads alone, on embeddings of the encoder as pretrained, each row embedded once.
+def fit_heads(model: RouterNet, rows: LabelRows, packer: Packer, seed: int, console: Console | None = None) -> None:
+    """Fit the heads alone, on embeddings of the encoder as it is, each row embedded once in every way it is shown.
 
     From random heads the first steps of fine-tuning would push noise into the encoder; few labels never repair that.
 
     Source: linear probing, then fine-tuning (Kumar et al. 2022).
     """
-    knobs = model.knobs
-    if not knobs.head_epochs:
-        return
-    columns: dict[str, list[torch.Tensor]] = {}
-    some_rows = np.random.default_rng(seed).permutation(len(rows))[:HEAD_ROWS].tolist()
+    some = np.random.default_rng(seed).permutation(len(rows))[:HEAD_ROWS]
+    shown = [(place, *way) for place in sorted(some.tolist()) for way in rows.ways(place)]
+    place = np.array([place for place, *_ in shown])
+    points: np.ndarray = np.zeros((len(shown), model.quality.in_features), dtype=np.float32)
+    lasts: np.ndarray = np.zeros((len(shown), model.step.in_features), dtype=np.float32)
+    features = np.array([features for _, _, features, _ in shown])
+    order = np.argsort([len(ids) for _, ids, _, _ in shown], kind="stable")
     model.eval()
+    batches = [order[start : start + EMBED_BATCH_ROWS] for start in range(0, len(order), EMBED_BATCH_ROWS)]
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bfloat16()):
-        for _, batch in _batches(rows, packer, some_rows):
-            embedding = model.embed(batch.pop("input_ids"), batch.pop("attention_mask"))
-            for name, column in {**batch, "embedding": embedding}.items():
-                columns.setdefault(name, []).append(column)
-    data = {name: torch.cat(parts).clone() for name, parts in columns.items()}
-    data["embedding"] = data["embedding"].float()
+        for batch in track(batches, "embedding", console=console, disable=console is None):
+            ids, mask = packer.batch([shown[i][1] for i in batch], multiple_of=16)
+            middle, last = (part.float() for part in model.embed(torch.from_numpy(ids), torch.from_numpy(mask)))
+            points[batch] = model.points(middle, last, torch.from_numpy(features[batch])).float().numpy()
+            lasts[batch] = last.numpy()
     model.train()
-    parts = (model.quality, model.step) if model.trunk_is_trained else model.head_parts()
-    weights = [weight for part in parts for weight in part.parameters()]
-    optimizer = torch.optim.AdamW(weights, lr=HEAD_ALONE_RATE, weight_decay=knobs.head_weight_decay)
-    random = torch.Generator().manual_seed(seed)
-    for _ in range(max(LEAST_HEAD_STEPS, knobs.head_epochs * len(some_rows) // HEAD_BATCH_ROWS)):
-        some = torch.randint(len(some_rows), (HEAD_BATCH_ROWS,), generator=random)
-        part = {name: column[some] for name, column in data.items()}
-        logits = model.heads(part["embedding"], part["features"])
-        loss = model.loss(*logits, part["quality"], part["weight"], part["step"])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    weight = rows.weight[place] * np.array([share for *_, share in shown])
+    groups = [rows.groups[i] for i in place]
+    quality, _ = fit_quality(points, rows.quality[place], weight, groups, model.knobs.head_strengths)
+    model.set_heads(quality, fit_step(lasts, rows.step[place], weight, model.step.out_features))
 
 
 def has_fast_bfloat16() -> bool:

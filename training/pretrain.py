@@ -10,7 +10,7 @@ import argparse
 import datetime
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -29,23 +29,26 @@ from learned_router.training.pretrained import Pretrained, save_pretrained
 from learned_router.training.recipe import Recipe, load_recipe
 from learned_router.training.records import Label, Record, Skipped
 from learned_router.training.split import split
-from learned_router.view import FEATURES
 
 # beside this file, not among the recipes of routers: its heads are no tiers
 RECIPE = Path(__file__).with_suffix(".toml")
 # A pair of models is shown in the report when a corpus's fold holds this many requests that both answered
 REPORT_ROWS = 100
+# Stands before a log's name for the head that learns how much its requests ask for, beside those of its models
+EASE = "ease @ "
 # 0 leaves every request its weight, 1 lets every log count the same
 BALANCE = 0.5
 
 
-def read_outcomes(paths: Iterable[Path], skipped: Skipped) -> list[Label]:
+def read_outcomes(paths: Iterable[Path], skipped: Skipped, *, ease: bool = False) -> list[Label]:
     """Every request with the score of each model, as a label whose tiers are the models, split by question.
 
     The same model in two logs is two tiers, for it was asked for other things. Requests that repeat each other, in one
-    log or in two, stand on one side, as in ``learned-router label``. Raises InputError as ``read_pairs``.
+    log or in two, stand on one side, as in ``learned-router label``. ease: beside the models, how little a request asks
+    for, see ``measure_ease``. Raises InputError as ``read_pairs``.
     """
     labels: list[Label] = []
+    lengths: dict[str, dict[int, int]] = {}
     prints = Fingerprints()
     for record in read_pairs(paths, skipped):
         quality = {
@@ -61,6 +64,9 @@ def read_outcomes(paths: Iterable[Path], skipped: Skipped) -> list[Label]:
         except RecursionError:
             skipped.add("too_deep", f"record {record.id}: a message or tool is nested too deeply")
             continue
+        for model, output in record.outputs.items():
+            if output.text:
+                lengths.setdefault(tier_name(record, model), {})[len(labels)] = len(output.text)
         labels.append(
             Label(
                 id=record.id,
@@ -79,7 +85,24 @@ def read_outcomes(paths: Iterable[Path], skipped: Skipped) -> list[Label]:
         )
     same = prints.find().first
     prints.close()
+    for place, found in measure_ease(lengths).items() if ease else ():
+        labels[place].quality[EASE + (labels[place].source or "unnamed")] = found
     return split(labels, same=same)
+
+
+def measure_ease(lengths: Mapping[str, Mapping[int, int]]) -> dict[int, float]:
+    """How short the answers to a request were, by its place: 1 for the shortest of each model's, 0 for the longest.
+
+    lengths: characters of each model's answers, by place. Means over the models; models of few answers are left out.
+    Right or wrong is one bit a model; how much it took is a number, and easy requests take little.
+    """
+    ranks: dict[int, list[float]] = {}
+    for of_model in lengths.values():
+        if len(of_model) >= REPORT_ROWS:
+            places = sorted(of_model, key=lambda place: (of_model[place], place))
+            for rank, place in enumerate(places):
+                ranks.setdefault(place, []).append(1 - rank / (len(places) - 1))
+    return {place: float(np.mean(found)) for place, found in ranks.items()}
 
 
 def choose_taught(labels: Sequence[Label], left_out: Collection[str] = ()) -> list[Label]:
@@ -127,7 +150,7 @@ def report(
     truth = np.array([[label.quality.get(tier, np.nan) for tier in tiers] for label in fold])
     found = {}
     for source in sorted({label.source or "unnamed" for label in fold}):
-        mine = [i for i, tier in enumerate(tiers) if tier.endswith(f"@ {source}")]
+        mine = [i for i, tier in enumerate(tiers) if tier.endswith(f"@ {source}") and not tier.startswith(EASE)]
         values = []
         for low in mine:
             for high in mine:
@@ -155,7 +178,7 @@ def main() -> int:
     try:
         recipe = load_recipe(arguments.recipe)
         skipped = Skipped()
-        labels = read_outcomes(arguments.logs, skipped)
+        labels = read_outcomes(arguments.logs, skipped, ease=True)
         taught = choose_taught(labels, arguments.leave_out)
         if skipped.total:
             console.print(f"skipped: {describe_skipped(skipped)}", highlight=False, markup=False)
@@ -170,8 +193,6 @@ def main() -> int:
         about = Pretrained(
             encoder=recipe.encoder.name,
             layers=recipe.encoder.layers,
-            hidden=recipe.fit.hidden,
-            features=FEATURES,
             max_tokens=recipe.view.max_tokens,
             requests=dict(sources.most_common()),
             licences={label.source or "unnamed": label.licence for label in taught if label.licence},

@@ -1,7 +1,7 @@
 """A routing-pretrained encoder on disk: what it learned over an encoder of BERT's kind, and what it learned it from.
 
-Holds the weights that differ from the encoder it began with, in float16, and the trunk beside it (features and hidden
-layer). Knows files and tensors; knows nothing of labels or of how it was trained.
+Holds the weights that differ from those of the encoder it began with, in float16. Knows files and tensors; knows nothing
+of labels or of how it was trained.
 """
 
 from __future__ import annotations
@@ -19,20 +19,17 @@ from learned_router.errors import InputError
 ABOUT = "pretrained.json"
 WEIGHTS = "pretrained.safetensors"
 # of the network's parts, those that do not belong to one pair of models
-TRUNK = ("encoder.", "features.", "hidden.", "feature_mean", "feature_scale")
+TRUNK = "encoder."
 
 
 class Pretrained(msgspec.Struct, frozen=True, kw_only=True):
     """encoder: name of the encoder it began with; layers: how many of its layers it keeps, 0 for all.
 
-    hidden: width of the hidden layer. features: names, in order. max_tokens: of the views it learned from.
-    requests: by source; licences: by source.
+    max_tokens: of the views it learned from. requests: by source; licences: by source. models: heads it learned with.
     """
 
     encoder: str
     layers: int
-    hidden: int
-    features: tuple[str, ...]
     max_tokens: int
     requests: dict[str, int]
     licences: dict[str, str]
@@ -62,8 +59,7 @@ def save_pretrained(net: nn.Module, began: nn.Module, folder: Path, about: Pretr
     kept = {
         name: tensor.half().contiguous()
         for name, tensor in net.state_dict().items()
-        if name.startswith(TRUNK)
-        and not (name.startswith("encoder.") and torch.equal(tensor, before[name.removeprefix("encoder.")]))
+        if name.startswith(TRUNK) and not torch.equal(tensor, before[name.removeprefix(TRUNK)])
     }
     folder.mkdir(parents=True, exist_ok=True)
     save_file(kept, folder / WEIGHTS)

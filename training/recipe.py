@@ -21,6 +21,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 Size = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Amount = Annotated[float, msgspec.Meta(ge=0.0)]
+Strength = Annotated[float, msgspec.Meta(gt=0.0)]
 
 
 class EncoderKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,7 +39,9 @@ class EncoderKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class FitKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of the optimisation. Rates are per step; the weights of the losses are factors.
 
-    head_epochs: epochs of the heads alone, on the encoder as pretrained, before everything learns together.
+    The heads are fitted first, on the encoder as it is; head_strengths: inverse strengths of their regularisation that
+    cross-validation chooses from. feature_share: length of a feature's standard deviation beside the embedding's 1.
+    epochs, and the rates: of what follows, when everything learns together; 0 leaves the encoder as it is.
     step_dropout, bare_share: shares of rows shown without their step, and as their last message alone.
     """
 
@@ -47,12 +50,12 @@ class FitKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     learning_rate: Amount = 7e-5
     head_learning_rate: Amount = 3e-4
     layer_decay: Share = 0.9
-    head_epochs: Count = 40
-    head_weight_decay: Amount = 0.1
+    head_strengths: tuple[Strength, ...] = (0.03, 0.1, 0.3, 1.0)
+    head_weight_decay: Amount = 0.01
+    feature_share: Amount = 0.1
     weight_decay: Amount = 0.01
     warmup_share: Share = 0.1
-    dropout: Share = 0.5
-    hidden: Size = 128
+    dropout: Share = 0.1
     regret_weight: Amount = 2.0
     step_weight: Amount = 0.2
     step_dropout: Share = 0.3
@@ -97,7 +100,7 @@ class NetworkSize(msgspec.Struct, frozen=True):
     view: ViewSpec
 
 
-# A recipe says how long to train; a size, what a decision costs. In layers and tokens of the default encoder.
+# A recipe says how to train; a size, what a decision costs. In layers and tokens of the default encoder.
 SIZES: Final = {
     "nano": NetworkSize(2, ViewSpec(max_tokens=64, tools_tokens=20, system_tokens=5, previous_tokens=8)),
     "small": NetworkSize(3, ViewSpec(max_tokens=128)),
@@ -114,7 +117,7 @@ def with_size(recipe: Recipe, size: str) -> Recipe:
     if size not in SIZES:
         raise InputError(f"size {size!r}: no such size; give one of {', '.join(SIZES)}")
     layers, view = SIZES[size].layers, SIZES[size].view
-    frozen = recipe.encoder.frozen_layers * layers // ALL_LAYERS
+    frozen = recipe.encoder.frozen_layers * layers // (recipe.encoder.layers or ALL_LAYERS)
     return msgspec.structs.replace(
         recipe,
         name=f"{recipe.name}, size {size}",

@@ -148,7 +148,7 @@ def measure_pair(
                 seconds=round(float(np.mean([run.seconds for run in by_seed.values()])), 1),
                 **{figure: estimate(name, figure) for figure in metrics.ORDER_FIGURES},
                 by_seed=[_plain(metrics.apgr(curve)) for curve in curves],
-                curve=_rounded(np.mean([np.interp(CURVE_SHARES, c.share, c.quality) for c in curves], axis=0)),
+                curve=rounded(np.mean([np.interp(CURVE_SHARES, c.share, c.quality) for c in curves], axis=0)),
                 modes=[
                     ModeFigures(mode, estimate(name, mode, "kept"), estimate(name, mode, "saved"))
                     for mode in scored[0].taken
@@ -207,9 +207,9 @@ def _measure_tiers(predicted: Sequence[Floats], test: Rows) -> list[TierFigures]
                 name=tier,
                 ece=round(float(np.mean([metrics.ece(guess, outcome, test.weight) for guess in guesses])), 4),
                 ece_by_chance=round(float(np.mean([ece_by_chance(guess, test.weight) for guess in guesses])), 4),
-                share=_rounded(together.share),
-                predicted=_rounded(together.predicted),
-                quality=_rounded(together.quality),
+                share=rounded(together.share),
+                predicted=rounded(together.predicted),
+                quality=rounded(together.quality),
             )
         )
     return found
@@ -264,9 +264,18 @@ def to_estimate(value: float, draws: Floats) -> Estimate:
     return Estimate(*(_plain(number) for number in (value, *metrics.percentile_interval(draws))))
 
 
+def standing(difference: Estimate) -> str:
+    """Where the interval of ours minus the rival's lies: ahead or behind when 0 is outside it, else level."""
+    if difference.low is not None and difference.low > 0:
+        return "ahead of"
+    if difference.high is not None and difference.high < 0:
+        return "behind"
+    return "level with"
+
+
+def rounded(values: Any) -> list[float]:
+    return [round(float(value), 4) for value in values]
+
+
 def _plain(value: Any) -> float | None:
     return None if np.isnan(value) else round(float(value), 5)
-
-
-def _rounded(values: Any) -> list[float]:
-    return [round(float(value), 4) for value in values]

@@ -61,7 +61,7 @@ class Trial(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """score: (n_test,), higher = needs the frontier more. Of a router also quality: (n_test, 2), predicted by tier,
+    """score: (n_test,), higher = needs the frontier more. Of a router also quality: (n_test, tiers), predicted by tier,
     cheapest first, and taken: index of the tier taken, (n_test,), by mode."""
 
     score: Floats
@@ -88,7 +88,10 @@ def method_name(recipe: str) -> str:
 
 
 def all_methods(recipes: Sequence[str] = RECIPES) -> dict[str, Method]:
-    """Every method by its name, in the order they are run: quick ones first."""
+    """Every method by its name, in the order they are run: quick ones first. recipes: of ours, names or paths.
+
+    Raises InputError as ``load_recipe``.
+    """
     neighbours, strengths = str(baselines.NEIGHBOURS), str(baselines.STRENGTHS)
     methods = {
         "random": _baseline("random", lambda t: np.zeros(len(t.test.labels)), seeded=False),
@@ -109,10 +112,7 @@ def all_methods(recipes: Sequence[str] = RECIPES) -> dict[str, Method]:
             f"LLMRouter {shown}", "peer", run, partial(str, knobs), seeded=router != "knn"
         )
     for recipe in recipes:
-        shown = f"ours, recipe {Path(recipe).stem}"
-        methods[method_name(recipe)] = Method(
-            shown, "ours", partial(run_recipe, recipe), partial(describe_recipe, recipe)
-        )
+        methods[method_name(recipe)] = our_method(f"ours, recipe {Path(recipe).stem}", load_recipe(recipe))
     methods["others"] = Method(
         "how the log's other models did", "bound", _scored(score_by_others), lambda: "logistic, C 1", seeded=False
     )
@@ -216,18 +216,14 @@ def score_llmrouter(router: str, trial: Trial) -> Floats:
 
 
 def our_method(shown: str, recipe: Recipe) -> Method:
-    """A recipe of ours that no file names, as when its encoder or its size was changed."""
+    """A recipe of ours as a method; the labels tell of how many tiers its routers are."""
     return Method(shown, "ours", partial(train_router, recipe), partial(hash_recipe, recipe))
-
-
-def run_recipe(recipe: str, trial: Trial) -> Scored:
-    return train_router(load_recipe(recipe), trial)
 
 
 def train_router(recipe: Recipe, trial: Trial) -> Scored:
     """Train a router of ours and let the exported one decide the test requests, whose labels it is never given."""
     shown = [*trial.train.labels, *trial.calibration]
-    labels = LabelSet(shown, TIERS, dict(shown[0].models), sha256_of(shown), Skipped())
+    labels = LabelSet(shown, tuple(shown[0].quality), dict(shown[0].models), sha256_of(shown), Skipped())
     out = router_folder(trial.folder)
     router = train(labels, out, recipe, seed=trial.seed, baselines=False, console=trial.console).router
     return decide(router, trial.test.labels)
@@ -239,18 +235,19 @@ def router_folder(folder: Path) -> Path:
 
 
 def decide(router: Router, labels: Sequence[Label]) -> Scored:
-    """What a router of the tiers ``TIERS`` says of each label's request, in each of its modes."""
+    """What a router, of however many tiers, says of each label's request in each of its modes."""
     requests = [label_request(label) for label in labels]
     decisions = router.route_modes(requests)
-    taken = {mode: np.array([TIERS.index(decision.tier) for decision in found]) for mode, found in decisions.items()}
+    tiers = router.tiers
+    taken = {mode: np.array([tiers.index(decision.tier) for decision in found]) for mode, found in decisions.items()}
     # the prediction does not depend on the mode
     any_mode = next(iter(decisions.values()))
-    quality = np.array([[decision.quality[tier] for tier in TIERS] for decision in any_mode])
-    return Scored(quality[:, 1] - quality[:, 0], quality, taken)
+    return of_quality(np.array([[decision.quality[tier] for tier in tiers] for decision in any_mode]), taken)
 
 
-def describe_recipe(recipe: str) -> str:
-    return hash_recipe(load_recipe(recipe))
+def of_quality(quality: Floats, taken: Mapping[str, NDArray[np.intp]] | None = None) -> Scored:
+    """What predicted qualities (n_test, tiers), cheapest first, say of the need of the frontier."""
+    return Scored(quality[:, -1] - quality[:, 0], quality, taken or {})
 
 
 def hash_recipe(recipe: Recipe) -> str:

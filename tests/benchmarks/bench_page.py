@@ -1,21 +1,23 @@
 """Fill docs/benchmark.md from the benchmark's figures, so that no figure in it is typed by hand, and draw its pictures.
 
-Run: python tests/benchmarks/bench_page.py [--check]. Knows the results of bench.py, and which modules know those of the
-page's other sections; measures nothing.
+Run: python tests/benchmarks/bench_page.py [--check]. Knows the results of bench.py, and which modules know
+those of the page's other sections; measures nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import few_labels_page
-import msgspec
 import sizes_page
-from bench_figures import Benchmark, MethodFigures, PairFigures
+import triples_page
+from bench_figures import Benchmark, MethodFigures, PairFigures, standing
 from bench_pairs import PAIRS
 from bench_picture import best_rival, draw_curves, draw_reliability, own
+from bench_store import read_figures
 from page_regions import check_page, fill_regions
 
 from learned_router.training.evaluation import Estimate
@@ -29,6 +31,8 @@ PICTURES: dict[str, Callable[[Benchmark], bytes]] = {
     "benchmark-curves.png": draw_curves,
     "benchmark-reliability.png": draw_reliability,
 }
+# each with the texts of its regions and its pictures, from results of its own
+SECTIONS = (triples_page, few_labels_page, sizes_page)
 ECE_GOAL, ECE_ROWS = 0.03, 1000
 SEEDS = 3
 
@@ -42,8 +46,7 @@ def regions(benchmark: Benchmark) -> dict[str, str]:
         "calibration": f"{calibration_table(benchmark)}\n\n{calibration_verdict(benchmark)}",
         "pairs": "\n\n".join(pair_section(pair) for pair in benchmark.pairs),
         "seeds": seeds(benchmark),
-        **few_labels_page.regions(),
-        **sizes_page.regions(),
+        **{name: text for section in SECTIONS for name, text in section.regions().items()},
     }
 
 
@@ -69,15 +72,6 @@ def verdict(benchmark: Benchmark) -> str:
     if absent:
         lines.append(f"- Not measured yet: {_listed(absent)}.")
     return "\n".join(lines)
-
-
-def standing(difference: Estimate) -> str:
-    """Where the interval of ours minus the rival's lies: ahead or behind when 0 is outside it, else level."""
-    if difference.low is not None and difference.low > 0:
-        return "ahead of"
-    if difference.high is not None and difference.high < 0:
-        return "behind"
-    return "level with"
 
 
 def main_table(benchmark: Benchmark) -> str:
@@ -204,7 +198,7 @@ def fill_page(benchmark: Benchmark, page: Path = PAGE) -> None:
     page.write_text(fill(page.read_text(encoding="utf-8"), benchmark), encoding="utf-8")
     for name, draw in PICTURES.items():
         (page.parent / name).write_bytes(draw(benchmark))
-    for section in (few_labels_page, sizes_page):
+    for section in SECTIONS:
         section.draw_pictures(page.parent)
 
 
@@ -228,7 +222,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page would change")
     arguments = parser.parse_args()
-    benchmark = msgspec.json.decode(RESULTS.read_bytes(), type=Benchmark)
+    benchmark = read_figures(RESULTS, Benchmark)
+    if benchmark is None:
+        sys.exit(f"{RESULTS}: no such results file; write it with 'make bench'")
     if arguments.check:
         check_page(PAGE, fill(PAGE.read_text(encoding="utf-8"), benchmark), COMMAND)
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -61,12 +61,20 @@ def read_corpora(logs: Sequence[str] = LOGS) -> list[Label]:
 
 def labels_of(pair: Pair, outcomes: Sequence[Label]) -> list[Label]:
     """The pair's labels, tiers ``small`` and ``frontier``."""
+    return label_tiers(pair.log, {"small": pair.small, "frontier": pair.frontier}, outcomes)
+
+
+def label_tiers(log: str, models: Mapping[str, str], outcomes: Sequence[Label]) -> list[Label]:
+    """The requests of a log that all of ``models`` answered, labelled with their tiers. models: by tier, cheapest first."""
     found = []
     for label in outcomes:
-        small, top = (label.quality.get(f"{model} @ {pair.log}") for model in (pair.small, pair.frontier))
-        if small is not None and top is not None:
-            models = {"small": pair.small, "frontier": pair.frontier}
-            found.append(msgspec.structs.replace(label, quality={"small": small, "frontier": top}, models=models))
+        quality = {
+            tier: label.quality[f"{model} @ {log}"]
+            for tier, model in models.items()
+            if f"{model} @ {log}" in label.quality
+        }
+        if len(quality) == len(models):
+            found.append(msgspec.structs.replace(label, quality=quality, models=dict(models)))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Draw the benchmark's two pictures: quality against cost, and reliability, a panel a pair.
+"""Draw the two pictures of the benchmark of pairs, quality against cost and reliability; and panels for any benchmark.
 
 Knows figures and colours; knows nothing of tables, pages or files.
 """
@@ -14,6 +14,7 @@ from bench_figures import CURVE_SHARES, Benchmark, MethodFigures, PairFigures
 from learned_router.training.picture import BASELINE_COLOURS, GREY, ROUTER_COLOUR, quiet_axes
 
 COLUMNS = 4
+PANEL = (2.7, 2.4)
 RIVAL_COLOUR = BASELINE_COLOURS[0]
 Item = TypeVar("Item")
 
@@ -72,27 +73,36 @@ def best_rival(pair: PairFigures) -> MethodFigures | None:
 
 
 def draw_panels(
-    items: Sequence[Item], panel: Callable[[Any, Item], None], across: str, up: str, *, columns: int = COLUMNS
+    items: Sequence[Item],
+    panel: Callable[[Any, Item], None],
+    across: str,
+    up: str,
+    *,
+    columns: int = COLUMNS,
+    size: tuple[float, float] = PANEL,
 ) -> bytes:
-    """PNG of one panel an item, drawn by ``panel`` on its axes, under one legend of everything that has a label."""
+    """PNG of one panel an item, drawn by ``panel`` on its axes, under one legend of everything that has a label.
+
+    columns: panels in a row at most. size: of a panel, in inches.
+    """
     # no pyplot: it would choose a backend and keep figures for the whole process
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns = min(columns, len(items))
     rows = -(-len(items) // columns)
-    figure = Figure(figsize=(2.7 * columns, 2.4 * rows + 0.4), dpi=110, layout="constrained")
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows + 0.4), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     for index, item in enumerate(items):
         axes = figure.add_subplot(rows, columns, index + 1)
         panel(axes, item)
         quiet_axes(axes)
         axes.tick_params(labelsize=7)
-    found = {
+    legend = {
         label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    if found:
-        figure.legend(found.values(), found.keys(), loc="outside upper right", ncols=4, frameon=False, fontsize=8)
+    if legend:
+        figure.legend(legend.values(), legend.keys(), loc="outside upper right", ncols=4, frameon=False, fontsize=8)
     figure.supxlabel(across, fontsize=8.5)
     figure.supylabel(up, fontsize=8.5)
     png = io.BytesIO()

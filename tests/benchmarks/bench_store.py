@@ -1,4 +1,4 @@
-"""Scores of the benchmark on disk, one file a run, so that what was run once is not run again; and figures, as JSON.
+"""Scores and figures of the benchmarks on disk; scores one file a run, so that what was run once is not run again.
 
 Knows arrays, structs and files; knows nothing of methods or of what the figures mean.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from bench_methods import Scored
 
 TAKEN = "taken_"
-T = TypeVar("T", bound=msgspec.Struct)
+Figures = TypeVar("Figures", bound=msgspec.Struct)
 
 
 class Run(NamedTuple):
@@ -70,7 +70,7 @@ def load_run(path: Path, key: str) -> Run | None:
         return None  # not there, or cut short on the disk: it is run again
 
 
-def read_figures(path: Path, kind: type[T]) -> T | None:
+def read_figures(path: Path, kind: type[Figures]) -> Figures | None:
     """What ``write_figures`` wrote; None where there is no file yet."""
     return msgspec.json.decode(path.read_bytes(), type=kind) if path.is_file() else None
 

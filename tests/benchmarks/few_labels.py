@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
-from bench import prepare, run_methods, stored_runs
-from bench_command import check_names, chosen_methods, new_parser, run_command, whole_numbers
-from bench_methods import MAIN, Method, all_methods, our_method
+from bench import prepare
+from bench_command import add_methods, add_recipe, choose_methods, new_parser, run_command, whole_numbers
+from bench_methods import Method, all_methods, our_method
 from bench_pairs import Pair, labels_of, read_corpora
+from bench_runs import run_methods, stored_runs
 from bench_store import Run, read_figures, run_path, write_figures
 from corpora import left_out_with
 from few_labels_figures import OURS, PLAIN, CurveFigures, FewLabels, measure_curves
@@ -138,20 +139,19 @@ def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = new_parser(__doc__, work=Path("runs/few-labels"), out=RESULTS)
+    parser = new_parser(__doc__, [pair.name for pair in CURVE_PAIRS], work=Path("runs/few-labels"), out=RESULTS)
     parser.add_argument("--encoders", type=Path, default=ENCODERS, help="folder of the encoders without-LOG")
-    parser.add_argument("--recipe", default=MAIN, help=f"recipe of ours, name or TOML file (default: {MAIN})")
-    parser.add_argument("--draws", default="0,1,2", help="draws of labels, between commas (default: 0,1,2)")
-    parser.add_argument("--methods", help="names between commas, or 'none' to measure what is stored (default: all)")
+    about = "draws of labels, between commas (default: 0,1,2)"
+    parser.add_argument("--draws", type=whole_numbers, default="0,1,2", help=about)
+    add_recipe(parser)
+    add_methods(parser)
     found = parser.parse_args(arguments)
-    check_names(parser, "--only", found.only or [], [pair.name for pair in CURVE_PAIRS])
-    found.methods = chosen_methods(parser, found.methods, METHODS)
-    found.draws = whole_numbers(parser, "--draws", found.draws)
+    found.methods = choose_methods(parser, found.methods, METHODS)
     return found
 
 
 def main() -> None:
-    run_command(measure, parse())
+    run_command(parse, measure)
 
 
 if __name__ == "__main__":

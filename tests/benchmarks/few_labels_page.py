@@ -18,6 +18,7 @@ from learned_router.training.report import interval, markdown_table
 RESULTS = Path(__file__).resolve().parent / "results" / "few_labels.json"
 PICTURE = "benchmark-few-labels.png"
 WANTED_PAIRS = 3
+NOT_MEASURED = "Not measured yet: run `make few-labels`."
 COLUMNS = 3
 TICKS_APART = 1.5  # nearer to the last tick than this factor, a number would be written over it
 
@@ -25,7 +26,7 @@ TICKS_APART = 1.5  # nearer to the last tick than this factor, a number would be
 def regions(results: Path = RESULTS) -> dict[str, str]:
     """The section's text by name of its region."""
     found = read_figures(results, FewLabels)
-    return {"few-labels": section(found) if found else "Not measured yet: `make few-labels` does."}
+    return {"few-labels": section(found) if found else NOT_MEASURED}
 
 
 def draw_pictures(folder: Path, results: Path = RESULTS) -> None:

@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from bench import Task, prepare, run_methods, stored_runs
-from bench_command import check_names, new_parser, run_command, whole_numbers
+from bench import prepare
+from bench_command import add_recipe, add_seeds, new_parser, run_command
 from bench_figures import RESAMPLES
-from bench_methods import MAIN, TIERS, decide, our_method, router_folder
+from bench_methods import TIERS, decide, our_method, router_folder
 from bench_pairs import PAIRS, read_corpora
+from bench_runs import Task, run_methods, stored_runs
 from bench_store import run_path, write_figures
 from requests_of_length import RequestMaker
 from rich.console import Console
@@ -50,7 +51,7 @@ def train_sizes(
     for name, recipe in recipes.items():
         method = {name: our_method(f"size {name}", recipe)}
         for seed in seeds:
-            is_there = find_router(work, task.pair.name, name, seed, recipe) is not None
+            is_there = find_router(work, task.name, name, seed, recipe) is not None
             failed += run_methods(task, method, [seed], work, console, again=again or not is_there)
     return failed
 
@@ -75,7 +76,7 @@ def score_splits(
     found: dict[str, dict[str, list[Floats]]] = {"calibration": {}, "test": {}}
     for name, recipe in recipes.items():
         for seed in seeds:
-            run, router = runs.get(name, {}).get(seed), find_router(work, task.pair.name, name, seed, recipe)
+            run, router = runs.get(name, {}).get(seed), find_router(work, task.name, name, seed, recipe)
             if run and run.scored and router:
                 found["calibration"].setdefault(name, []).append(decide(router, task.calibration).score)
                 found["test"].setdefault(name, []).append(run.scored.score)
@@ -108,7 +109,7 @@ def measure_sizes(
     Another size that lacks any is left out, so that all are means over the same. The routers of the first pair and seed
     are timed: another pair's differ in their weights alone.
     """
-    scores = {task.pair.name: score_splits(task, recipes, seeds, work) for task in tasks}
+    scores = {task.name: score_splits(task, recipes, seeds, work) for task in tasks}
     whole = [
         name for name in recipes if all(len(found["test"].get(name, [])) == len(seeds) for found in scores.values())
     ]
@@ -118,9 +119,9 @@ def measure_sizes(
         pair: {split: {name: by_size[name] for name in whole} for split, by_size in found.items()}
         for pair, found in scores.items()
     }
-    rows = {task.pair.name: {"calibration": tabulate(task.calibration, *TIERS), "test": task.test} for task in tasks}
+    rows = {task.name: {"calibration": tabulate(task.calibration, *TIERS), "test": task.test} for task in tasks}
     qualities, means = measure_quality(rows, scores, resamples=resamples)
-    timed = tasks[0].pair.name
+    timed = tasks[0].name
     routers = {
         name: router
         for name in whole
@@ -134,7 +135,7 @@ def measure_sizes(
         seeds=list(seeds),
         resamples=resamples,
         repeats=repeats,
-        labels={task.pair.name: len(task.train.labels) for task in tasks},
+        labels={task.name: len(task.train.labels) for task in tasks},
         timed=timed,
         machine=machine_of(load_before),
         sizes=[
@@ -167,18 +168,16 @@ def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = new_parser(__doc__, work=Path("runs/sizes"), out=RESULTS, pairs="; ".join(DEFAULT_PAIRS))
-    parser.add_argument("--recipe", default=MAIN, help=f"recipe that is given sizes (default: {MAIN})")
-    parser.add_argument("--seeds", default="0", help="seeds of training, between commas (default: 0)")
+    names, by_default = [pair.name for pair in PAIRS], "; ".join(DEFAULT_PAIRS)
+    parser = new_parser(__doc__, names, work=Path("runs/sizes"), out=RESULTS, unless_named=by_default)
+    add_recipe(parser)
+    add_seeds(parser, "0")
     parser.add_argument("--repeats", type=int, default=REPEATS, help="timed decisions a length")
-    found = parser.parse_args(arguments)
-    check_names(parser, "--only", found.only or [], [pair.name for pair in PAIRS])
-    found.seeds = whole_numbers(parser, "--seeds", found.seeds)
-    return found
+    return parser.parse_args(arguments)
 
 
 def main() -> None:
-    run_command(measure, parse())
+    run_command(parse, measure)
 
 
 if __name__ == "__main__":

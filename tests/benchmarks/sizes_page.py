@@ -19,13 +19,14 @@ from learned_router.training.report import interval, markdown_table
 
 RESULTS = Path(__file__).resolve().parent / "results" / "sizes.json"
 PICTURE = "benchmark-sizes.png"
+NOT_MEASURED = "Not measured yet: run `make sizes`."
 SHOWN_TOKENS = 60  # the length of prompt whose time the picture shows
 
 
 def regions(results: Path = RESULTS) -> dict[str, str]:
     """The section's text by name of its region."""
     found = read_figures(results, Sizes)
-    return {"sizes": section(found) if found else "Not measured yet: `make sizes` does."}
+    return {"sizes": section(found) if found else NOT_MEASURED}
 
 
 def draw_pictures(folder: Path, results: Path = RESULTS) -> None:

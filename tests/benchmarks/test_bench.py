@@ -15,9 +15,10 @@ import msgspec
 import numpy as np
 import pytest
 from bench_figures import Benchmark, MethodFigures, PairFigures, ece_by_chance, measure_pair, to_estimate
-from bench_methods import Method, Scored, Trial, all_methods, run_recipe, score_boosting, score_by_others, score_mlp
+from bench_methods import Method, Scored, Trial, all_methods, score_boosting, score_by_others, score_mlp, train_router
 from bench_pairs import Pair, draw_labels, outcomes_of_others
 from bench_picture import best_rival
+from bench_runs import Task, run_methods, stored_runs
 from bench_store import Run, key_of, load_run, read_figures, run_path, save_run, write_figures
 from page_regions import REGION
 from rich.console import Console
@@ -52,9 +53,9 @@ def method(kind: str, knobs: str = "", seeded: bool = True, calls: list[int] | N
     return Method(kind, kind, run, lambda: knobs, seeded)
 
 
-def task(sha256: str = "labels") -> bench.Task:
+def task(sha256: str = "labels") -> Task:
     vectors = np.zeros((60, 2), dtype=np.float32)
-    return bench.Task(PAIR, rows(), [], rows(), (vectors, vectors), sha256)
+    return Task(PAIR.name, rows(), [], rows(), (vectors, vectors), sha256)
 
 
 def console() -> Console:
@@ -69,14 +70,14 @@ def test_what_is_stored_is_not_run_again(tmp_path: Path) -> None:
     calls: list[int] = []
     methods = {"m": method("baseline", calls=calls)}
     for seeds in ([0, 1], [0, 1, 2]):
-        assert bench.run_methods(task(), methods, seeds, tmp_path, console()) == []
+        assert run_methods(task(), methods, seeds, tmp_path, console()) == []
     assert calls == [0, 1, 2]
-    assert sorted(bench.stored_runs(task(), methods, tmp_path)["m"]) == [0, 1, 2]
+    assert sorted(stored_runs(task(), methods, tmp_path)["m"]) == [0, 1, 2]
 
 
 def test_a_method_without_a_seed_runs_once(tmp_path: Path) -> None:
     calls: list[int] = []
-    bench.run_methods(task(), {"m": method("baseline", seeded=False, calls=calls)}, [0, 1, 2], tmp_path, console())
+    run_methods(task(), {"m": method("baseline", seeded=False, calls=calls)}, [0, 1, 2], tmp_path, console())
     assert calls == [0]
 
 
@@ -85,11 +86,11 @@ def test_a_method_without_a_seed_runs_once(tmp_path: Path) -> None:
 )
 def test_other_labels_other_knobs_and_again_run_anew(tmp_path: Path, sha256: str, knobs: str, again: bool) -> None:
     calls: list[int] = []
-    bench.run_methods(task(), {"m": method("baseline")}, [0], tmp_path, console())
+    run_methods(task(), {"m": method("baseline")}, [0], tmp_path, console())
     changed = {"m": method("baseline", knobs, calls=calls)}
     if not again:
-        assert bench.stored_runs(task(sha256), changed, tmp_path) == {}
-    bench.run_methods(task(sha256), changed, [0], tmp_path, console(), again=again)
+        assert stored_runs(task(sha256), changed, tmp_path) == {}
+    run_methods(task(sha256), changed, [0], tmp_path, console(), again=again)
     assert calls == [0]
 
 
@@ -98,10 +99,10 @@ def test_a_method_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> Non
         raise InputError("no environment")
 
     methods = {"bad": Method("bad", "peer", fail, str), "good": method("baseline")}
-    failed = bench.run_methods(task(), methods, [0], tmp_path, console())
+    failed = run_methods(task(), methods, [0], tmp_path, console())
     assert len(failed) == 1
     assert "no environment" in failed[0]
-    assert list(bench.stored_runs(task(), methods, tmp_path)) == ["good"]
+    assert list(stored_runs(task(), methods, tmp_path)) == ["good"]
 
 
 def test_a_stored_run_comes_back_as_it_was_and_one_cut_short_does_not(tmp_path: Path) -> None:
@@ -243,7 +244,7 @@ def benchmark(apgr: float, low: float) -> Benchmark:
 
 
 def test_the_page_says_plainly_where_a_reach_is_missed() -> None:
-    missed, met = bench_page.regions(benchmark(0.64, -0.01)), bench_page.regions(benchmark(0.65, 0.01))
+    missed, met = (bench_page.regions(benchmark(*found)) for found in ((0.64, -0.01), (0.65, 0.01)))
     assert "**Reach missed** on 1 of 1 pairs: mmlu_pro (0.640 of 0.65)" in missed["verdict"]
     assert "0.65 **missed**" in missed["main"]
     assert "Level with the best rival: mmlu_pro" in missed["verdict"]
@@ -268,7 +269,8 @@ def test_every_region_of_the_page_is_filled_and_pictures_are_small(tmp_path: Pat
 def test_the_page_is_what_the_committed_results_say() -> None:
     if not bench_page.RESULTS.is_file():
         pytest.skip("the benchmark has not been run: tests/benchmarks/results/bench.json is not there")
-    results = msgspec.json.decode(bench_page.RESULTS.read_bytes(), type=Benchmark)
+    results = read_figures(bench_page.RESULTS, Benchmark)
+    assert results is not None
     text = bench_page.PAGE.read_text(encoding="utf-8")
     assert bench_page.fill(text, results) == text
 
@@ -328,11 +330,8 @@ def test_the_other_models_are_those_that_answered_nearly_everything() -> None:
     assert outcomes_of_others(pair, labels) == {str(i): [float(i % 2)] for i in range(10)}
 
 
-def test_our_router_is_trained_and_decides_each_test_request_in_each_mode(
-    trial: Trial, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bench_methods.load_recipe", lambda name: tiny_recipe)
-    found = run_recipe("tiny", trial)
+def test_our_router_is_trained_and_decides_each_test_request_in_each_mode(trial: Trial, tiny_recipe: Recipe) -> None:
+    found = train_router(tiny_recipe, trial)
     assert found.quality is not None
     assert found.quality.shape == (len(trial.test.labels), 2)
     assert set(found.taken) == set(tiny_recipe.modes)

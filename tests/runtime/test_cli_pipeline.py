@@ -210,7 +210,7 @@ def test_a_size_is_what_the_artifact_says_it_is_and_without_one_the_recipe_holds
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(
         f'name = "tiny"\n[modes]\nbalanced = 0.95\n[encoder]\nname = {json.dumps(str(tiny_encoder))}\n'
-        "[view]\nmax_tokens = 150\n[fit]\nepochs = 0\nhead_epochs = 1\n",
+        "[view]\nmax_tokens = 150\n[fit]\nepochs = 0\n",
         encoding="utf-8",
     )
     for options, name, tokens in (([], "tiny", 150), (["--size", "nano"], "tiny, size nano", 64)):

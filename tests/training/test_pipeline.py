@@ -32,7 +32,7 @@ def labels(label_file: Path) -> LabelSet:
 @pytest.fixture
 def short(tiny_recipe: Recipe) -> Recipe:
     """The tiny recipe without fine-tuning, where what is learned does not matter."""
-    return msgspec.structs.replace(tiny_recipe, fit=msgspec.structs.replace(tiny_recipe.fit, epochs=0, head_epochs=1))
+    return msgspec.structs.replace(tiny_recipe, fit=msgspec.structs.replace(tiny_recipe.fit, epochs=0))
 
 
 def regrets(router: Router, labels: LabelSet, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -183,9 +183,13 @@ def test_sizes_grow_from_the_first_to_the_last() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize(("frozen", "share"), [(0, 0.0), (3, 0.5), (6, 1.0)])
-def test_a_size_keeps_the_share_of_the_layers_that_learn_nothing(size: str, frozen: int, share: float) -> None:
-    recipe = msgspec.structs.replace(BASE, encoder=EncoderKnobs(frozen_layers=frozen))
+@pytest.mark.parametrize(
+    ("layers", "frozen", "share"), [(0, 0, 0.0), (0, 3, 0.5), (0, 6, 1.0), (6, 3, 0.5), (2, 1, 0.5), (3, 3, 1.0)]
+)
+def test_a_size_keeps_the_share_of_the_layers_that_learn_nothing(
+    size: str, layers: int, frozen: int, share: float
+) -> None:
+    recipe = msgspec.structs.replace(BASE, encoder=EncoderKnobs(layers=layers, frozen_layers=frozen))
     assert with_size(recipe, size).encoder.frozen_layers == int(share * SIZES[size].layers)
 
 
