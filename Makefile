@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample shipped results readme bench bench-triples bench-peers clean
+.PHONY: demo test lint sample shipped results readme bench bench-triples bench-peers encoders few-labels sizes clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -89,6 +89,19 @@ $(PEERS)/.made: constraints.txt
 		torch==2.13.0 numpy scikit-learn scipy pandas==3.1.1 PyYAML tqdm transformers pydantic pillow
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps llmrouter-lib==0.4.0
 	touch $@
+
+# Learning curves on logs that our encoder was not pretrained on. Both go on where they were
+ENCODERS := runs/encoders
+DRAWS ?= 0,1,2
+
+encoders: $(VENV)/.dev ## pretrain an encoder without each log of the curves; takes hours
+	$(BENCH)/leave_out.py --out $(ENCODERS)
+
+few-labels: encoders ## learning curves of ours and the frozen baselines, and fill docs/benchmark.md; takes hours
+	$(BENCH)/few_labels.py --encoders $(ENCODERS) --draws $(DRAWS) $(ONLY) --page
+
+sizes: $(VENV)/.dev ## what each size of the network is worth and costs, and fill docs/benchmark.md
+	$(BENCH)/sizes.py --seeds $(SEEDS) $(ONLY) --page
 
 readme: $(VENV)/.dev ## fill the README's figures from the results
 	$(BENCH)/pages.py

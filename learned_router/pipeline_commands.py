@@ -181,6 +181,10 @@ def train(
     labels: LabelFiles,
     out: Annotated[Path, typer.Option(help="Artifact folder to write.")],
     recipe: Annotated[str, typer.Option(help="fast, standard, or a TOML file.")] = "standard",
+    size: Annotated[
+        str | None,
+        typer.Option(help="nano, small or base: layers and tokens that a decision costs; else as in the recipe."),
+    ] = None,
     target: Annotated[
         list[float] | None, typer.Option(help="Share of the top tier's quality to keep, as 0.95; one mode for each.")
     ] = None,
@@ -216,8 +220,10 @@ def train(
     out = out if out.name else out.resolve()  # '.' has no name, and the artifact takes its folder's
     _check_text("--out", out.name)
     _check_text("--note", note)
-    pipeline, labels_room = _training("pipeline"), _training("labels")
-    chosen = _with_targets(_training("recipe").load_recipe(recipe), target or [])
+    pipeline, labels_room, recipes = _training("pipeline"), _training("labels"), _training("recipe")
+    chosen = _with_targets(recipes.load_recipe(recipe), target or [])
+    if size is not None:
+        chosen = recipes.with_size(chosen, size)
     label_set = labels_room.load_labels(labels)
     _tell_skipped(label_set.skipped)
     if most_per_source is not None:

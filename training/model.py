@@ -78,11 +78,18 @@ def build_net(recipe: Recipe, features: np.ndarray, n_tiers: int) -> RouterNet:
     features: of the training rows, float32 (n, n_features). Raises InputError when the encoder cannot be loaded, or is
     not what the recipe can use.
     """
-    name, knobs = recipe.encoder, recipe.fit
-    about = read_about(Path(name.name)) if is_pretrained(name.name) else None
+    knobs, fit = recipe.encoder, recipe.fit
+    about = read_about(Path(knobs.name)) if is_pretrained(knobs.name) else None
     if about:
-        name = msgspec.structs.replace(name, name=about.encoder, layers=name.layers or about.layers)
-    net = RouterNet(load_encoder(name), n_tiers=n_tiers, n_steps=len(STEPS), n_features=features.shape[1], knobs=knobs)
+        layers = knobs.layers or about.layers
+        if about.layers and layers > about.layers:
+            # the layers above would be the plain encoder's, on which nothing of the trunk was learned
+            raise InputError(
+                f"encoder {knobs.name!r} was pretrained with {about.layers} layers, and {layers} are asked for; "
+                "give fewer (a smaller size), or pretrain it with as many"
+            )
+        knobs = msgspec.structs.replace(knobs, name=about.encoder, layers=layers)
+    net = RouterNet(load_encoder(knobs), n_tiers=n_tiers, n_steps=len(STEPS), n_features=features.shape[1], knobs=fit)
     net.set_feature_scale(features)
     if about:
         restore(net, Path(recipe.encoder.name))

@@ -110,15 +110,12 @@ def choose_taught(labels: Sequence[Label], left_out: Collection[str] = ()) -> li
 
     Labels made from one log alone know nothing of a question's repetitions in another, and may name its group
     otherwise: a question is learned from when its whole group, and each member by itself, stands in the training split.
-    left_out: sources to learn nothing from.
+    left_out: sources to learn nothing from, nor from their questions where another log asks them too.
     """
     alone = split([msgspec.structs.replace(label, session=None) for label in labels])
-    for_others = {label.group for label, by_itself in zip(labels, alone, strict=True) if by_itself.split != "train"}
-    return [
-        label
-        for label in labels
-        if label.split == "train" and label.group not in for_others and label.source not in left_out
-    ]
+    barred = {label.group for label, by_itself in zip(labels, alone, strict=True) if by_itself.split != "train"}
+    barred |= {label.group for label in labels if label.source in left_out}
+    return [label for label in labels if label.split == "train" and label.group not in barred]
 
 
 def tier_name(record: Record, model: str) -> str:
@@ -172,7 +169,9 @@ def main() -> int:
     parser.add_argument("logs", nargs="+", type=Path, help="paired logs whose outputs have scores")
     parser.add_argument("--out", type=Path, required=True, help="folder of the encoder")
     parser.add_argument("--recipe", default=str(RECIPE), help="name or TOML file")
-    parser.add_argument("--leave-out", action="append", default=[], help="a source to learn nothing from")
+    parser.add_argument(
+        "--leave-out", action="append", default=[], help="a source to learn nothing from; may be given again"
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     console = Console()

@@ -1,11 +1,14 @@
-"""A recipe: every knob of a training run, read from TOML, frozen and hashed. Holds values; trains nothing."""
+"""A recipe: every knob of a training run, read from TOML, frozen and hashed; and the sizes that it may be given.
+
+Holds values; trains nothing.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import tomllib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -88,6 +91,39 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def sha256(self) -> str:
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+
+
+class NetworkSize(msgspec.Struct, frozen=True):
+    """How big a network is, whatever its recipe: layers of the encoder kept, from the bottom, and tokens of the view."""
+
+    layers: int
+    view: ViewSpec
+
+
+# A recipe says how to train; a size, what a decision costs. In layers and tokens of the default encoder.
+SIZES: Final = {
+    "nano": NetworkSize(2, ViewSpec(max_tokens=64, tools_tokens=20, system_tokens=5, previous_tokens=8)),
+    "small": NetworkSize(3, ViewSpec(max_tokens=128)),
+    "base": NetworkSize(6, ViewSpec(max_tokens=128)),
+}
+ALL_LAYERS: Final = SIZES["base"].layers
+
+
+def with_size(recipe: Recipe, size: str) -> Recipe:
+    """The recipe for a network of another size, which its name then tells.
+
+    Of the layers, the same share as before stays as pretrained. Raises InputError for a size that there is not.
+    """
+    if size not in SIZES:
+        raise InputError(f"size {size!r}: no such size; give one of {', '.join(SIZES)}")
+    layers, view = SIZES[size].layers, SIZES[size].view
+    frozen = recipe.encoder.frozen_layers * layers // (recipe.encoder.layers or ALL_LAYERS)
+    return msgspec.structs.replace(
+        recipe,
+        name=f"{recipe.name}, size {size}",
+        encoder=msgspec.structs.replace(recipe.encoder, layers=layers, frozen_layers=frozen),
+        view=msgspec.structs.replace(view, head_share=recipe.view.head_share),
+    )
 
 
 def load_recipe(name: str) -> Recipe:

@@ -8,25 +8,20 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import triples_page
+from bench_command import add_methods, add_seeds, choose_methods, new_parser, run_command
 from bench_figures import Benchmark, PairFigures, measure_pair
 from bench_methods import MAIN, all_methods, method_name
-from bench_options import check_options, common_parser
-from bench_page import PAGE, RESULTS, fill_page
+from bench_page import RESULTS
 from bench_pairs import PAIRS, Pair, draw_labels, labels_of, outcomes_of_others, read_corpora
 from bench_runs import Task, embed_labels, make_task, run_methods, stored_runs
-from bench_store import read_results, write_results
-from corpora import CORPORA
+from bench_store import read_figures, write_figures
 from rich.console import Console
 from rich.markup import escape
-from triples_figures import TripleBenchmark
 
-from learned_router.errors import LearnedRouterError
 from learned_router.training.baselines import Embedder, embed
 from learned_router.training.records import Label
 
@@ -36,7 +31,7 @@ def prepare(pair: Pair, outcomes: Sequence[Label], embedder: Embedder) -> Task:
     labels = labels_of(pair, outcomes)
     vector_of = embed_labels(labels, embedder)
     if pair.train_labels:
-        labels = draw_labels(labels, pair.train_labels)
+        labels = draw_labels(labels, pair.train_labels, draw=pair.draw, least_calibration=pair.least_calibration)
     return make_task(pair.name, labels, vector_of, others=outcomes_of_others(pair, outcomes))
 
 
@@ -57,8 +52,12 @@ def merge(before: Benchmark | None, pair: PairFigures) -> Benchmark:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = common_parser(__doc__, Path("runs/bench"), RESULTS, PAGE.name)
-    return check_options(parser, parser.parse_args(arguments), [pair.name for pair in PAIRS], all_methods())
+    parser = new_parser(__doc__, [pair.name for pair in PAIRS], work=Path("runs/bench"), out=RESULTS)
+    add_seeds(parser)
+    add_methods(parser)
+    found = parser.parse_args(arguments)
+    found.methods = choose_methods(parser, found.methods, all_methods())
+    return found
 
 
 def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
@@ -75,25 +74,13 @@ def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
         runs = stored_runs(task, methods, chosen.work)
         if any(run.scored for by_seed in runs.values() for run in by_seed.values()):
             pair_figures = measure_pair(pair, count_rows(task), task.test, methods, runs)
-            write_results(merge(read_results(chosen.out, Benchmark), pair_figures), chosen.out)
+            write_figures(merge(read_figures(chosen.out, Benchmark), pair_figures), chosen.out)
         console.print(f"[bold]{escape(pair.name)}[/]: {(time.perf_counter() - began) / 60:,.1f} min so far")
-    if chosen.page and (benchmark := read_results(chosen.out, Benchmark)):
-        fill_page(benchmark, read_results(triples_page.RESULTS, TripleBenchmark))
-        console.print(f"{PAGE} is filled")
     return failed
 
 
 def main() -> None:
-    chosen, console = parse(), Console()
-    if not CORPORA.is_dir():
-        console.print(f"nothing measured: {CORPORA} is not there")
-        return
-    try:
-        failed = measure(chosen, console)
-    except LearnedRouterError as error:
-        sys.exit(f"error: {error}")
-    if failed:
-        sys.exit("not run:\n" + "\n".join(failed))
+    run_command(parse, measure)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from learned_router.training.evaluation import Comparison, Estimate
 RESAMPLES = 1000
 CHANCE_DRAWS = 200  # outcomes drawn to see what ECE perfect predictions have
 CURVE_SHARES = np.linspace(0, 1, 51)
+Name = TypeVar("Name")
 
 
 class ModeFigures(msgspec.Struct, frozen=True):
@@ -222,6 +223,41 @@ def ece_by_chance(predicted: Floats, weight: Floats | None = None, draws: int = 
     generator = np.random.default_rng(0)
     right = np.clip(predicted, 0, 1)
     return float(np.mean([metrics.ece(right, generator.random(len(right)) < right, weight) for _ in range(draws)]))
+
+
+class PairedApgr:
+    """APGR of several ways of choosing on one test split, all on the same resamples of whole groups.
+
+    values, draws: by name, the figure and its resamples, (resamples,); each the mean over the name's own scores.
+    """
+
+    def __init__(self, values: dict[Any, float], draws: dict[Any, Floats]) -> None:
+        self.values = values
+        self.draws = draws
+
+    def estimate(self, name: Any) -> Estimate:
+        return to_estimate(self.values[name], self.draws[name])
+
+    def difference(self, name: Any, other: Any) -> Estimate:
+        """The first minus the second, paired."""
+        return to_estimate(self.values[name] - self.values[other], self.draws[name] - self.draws[other])
+
+
+def pair_apgr(test: Rows, scores: Mapping[Name, Sequence[Floats]], *, resamples: int = RESAMPLES) -> PairedApgr:
+    """scores: by name, one or more arrays (n_test,), as from several seeds; higher = needs the frontier more."""
+
+    def measure(weight: Floats) -> Floats:
+        of_names = [
+            np.mean([metrics.apgr(metrics.trace_curve(one, test.small, test.top, weight)) for one in found], axis=0)
+            for found in scores.values()
+        ]
+        return np.stack(of_names, axis=-1)
+
+    values = measure(test.weight)
+    drawn = metrics.bootstrap(measure, test.group, test.weight, resamples=resamples).reshape(-1, len(scores))
+    return PairedApgr(
+        dict(zip(scores, values.tolist(), strict=True)), {name: drawn[:, i] for i, name in enumerate(scores)}
+    )
 
 
 def to_estimate(value: float, draws: Floats) -> Estimate:

@@ -20,11 +20,12 @@ from peer_llmrouter import HPARAM, VERSION
 from rich.console import Console
 
 from learned_router.errors import InputError
+from learned_router.router import Router
 from learned_router.training import baselines
 from learned_router.training.baselines import Floats, Rows, Vectors
 from learned_router.training.labels import LabelSet, sha256_of
 from learned_router.training.pipeline import train
-from learned_router.training.recipe import load_recipe
+from learned_router.training.recipe import Recipe, load_recipe
 from learned_router.training.records import Label, Skipped, label_request
 from learned_router.training.report import NAMES
 
@@ -87,7 +88,10 @@ def method_name(recipe: str) -> str:
 
 
 def all_methods(recipes: Sequence[str] = RECIPES) -> dict[str, Method]:
-    """Every method by its name, in the order they are run: quick ones first."""
+    """Every method by its name, in the order they are run: quick ones first. recipes: of ours, names or paths.
+
+    Raises InputError as ``load_recipe``.
+    """
     neighbours, strengths = str(baselines.NEIGHBOURS), str(baselines.STRENGTHS)
     methods = {
         "random": _baseline("random", lambda t: np.zeros(len(t.test.labels)), seeded=False),
@@ -108,10 +112,7 @@ def all_methods(recipes: Sequence[str] = RECIPES) -> dict[str, Method]:
             f"LLMRouter {shown}", "peer", run, partial(str, knobs), seeded=router != "knn"
         )
     for recipe in recipes:
-        shown = f"ours, recipe {Path(recipe).stem}"
-        methods[method_name(recipe)] = Method(
-            shown, "ours", partial(run_recipe, recipe), partial(describe_recipe, recipe)
-        )
+        methods[method_name(recipe)] = our_method(f"ours, recipe {Path(recipe).stem}", load_recipe(recipe))
     methods["others"] = Method(
         "how the log's other models did", "bound", _scored(score_by_others), lambda: "logistic, C 1", seeded=False
     )
@@ -214,16 +215,30 @@ def score_llmrouter(router: str, trial: Trial) -> Floats:
     return np.asarray(np.load(out), dtype=np.float64)
 
 
-def run_recipe(recipe: str, trial: Trial) -> Scored:
+def our_method(shown: str, recipe: Recipe) -> Method:
+    """A recipe of ours as a method; the labels tell of how many tiers its routers are."""
+    return Method(shown, "ours", partial(train_router, recipe), partial(hash_recipe, recipe))
+
+
+def train_router(recipe: Recipe, trial: Trial) -> Scored:
     """Train a router of ours and let the exported one decide the test requests, whose labels it is never given."""
     shown = [*trial.train.labels, *trial.calibration]
-    tiers = tuple(shown[0].quality)
-    labels = LabelSet(shown, tiers, dict(shown[0].models), sha256_of(shown), Skipped())
-    router = train(
-        labels, trial.folder / "router", load_recipe(recipe), seed=trial.seed, baselines=False, console=trial.console
-    ).router
-    requests = [label_request(label) for label in trial.test.labels]
+    labels = LabelSet(shown, tuple(shown[0].quality), dict(shown[0].models), sha256_of(shown), Skipped())
+    out = router_folder(trial.folder)
+    router = train(labels, out, recipe, seed=trial.seed, baselines=False, console=trial.console).router
+    return decide(router, trial.test.labels)
+
+
+def router_folder(folder: Path) -> Path:
+    """Where a trial of ours leaves its router. folder: the trial's own."""
+    return folder / "router"
+
+
+def decide(router: Router, labels: Sequence[Label]) -> Scored:
+    """What a router, of however many tiers, says of each label's request in each of its modes."""
+    requests = [label_request(label) for label in labels]
     decisions = router.route_modes(requests)
+    tiers = router.tiers
     taken = {mode: np.array([tiers.index(decision.tier) for decision in found]) for mode, found in decisions.items()}
     # the prediction does not depend on the mode
     any_mode = next(iter(decisions.values()))
@@ -235,11 +250,10 @@ def of_quality(quality: Floats, taken: Mapping[str, NDArray[np.intp]] | None = N
     return Scored(quality[:, -1] - quality[:, 0], quality, taken or {})
 
 
-def describe_recipe(recipe: str) -> str:
+def hash_recipe(recipe: Recipe) -> str:
     """The recipe's hash and, where its encoder is a folder of ours, that of the weights in it."""
-    read = load_recipe(recipe)
-    digest = hashlib.sha256(read.sha256.encode())
-    folder = Path(read.encoder.name)
+    digest = hashlib.sha256(recipe.sha256.encode())
+    folder = Path(recipe.encoder.name)
     for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else []:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -1,6 +1,7 @@
 """Fill docs/benchmark.md from the benchmark's figures, so that no figure in it is typed by hand, and draw its pictures.
 
-Run: python tests/benchmarks/bench_page.py [--check]. Knows the results of bench.py and triples.py; measures nothing.
+Run: python tests/benchmarks/bench_page.py [--check]. Knows the results of bench.py, and which modules know
+those of the page's other sections; measures nothing.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import few_labels_page
+import sizes_page
 import triples_page
 from bench_figures import Benchmark, MethodFigures, PairFigures, standing
 from bench_pairs import PAIRS
 from bench_picture import best_rival, draw_curves, draw_reliability, own
-from bench_store import read_results
+from bench_store import read_figures
 from page_regions import check_page, fill_regions
-from triples_figures import TripleBenchmark
 
 from learned_router.training.evaluation import Estimate
 from learned_router.training.report import interval, markdown_table, percent
@@ -29,12 +31,14 @@ PICTURES: dict[str, Callable[[Benchmark], bytes]] = {
     "benchmark-curves.png": draw_curves,
     "benchmark-reliability.png": draw_reliability,
 }
+# each with the texts of its regions and its pictures, from results of its own
+SECTIONS = (triples_page, few_labels_page, sizes_page)
 ECE_GOAL, ECE_ROWS = 0.03, 1000
 SEEDS = 3
 
 
-def regions(benchmark: Benchmark, triples: TripleBenchmark | None) -> dict[str, str]:
-    """The page's texts and tables by name of their region. triples: None when three tiers are not measured yet."""
+def regions(benchmark: Benchmark) -> dict[str, str]:
+    """The page's texts and tables by name of their region."""
     return {
         "verdict": verdict(benchmark),
         "main": main_table(benchmark),
@@ -42,7 +46,7 @@ def regions(benchmark: Benchmark, triples: TripleBenchmark | None) -> dict[str, 
         "calibration": f"{calibration_table(benchmark)}\n\n{calibration_verdict(benchmark)}",
         "pairs": "\n\n".join(pair_section(pair) for pair in benchmark.pairs),
         "seeds": seeds(benchmark),
-        **triples_page.regions(triples),
+        **{name: text for section in SECTIONS for name, text in section.regions().items()},
     }
 
 
@@ -184,19 +188,18 @@ def _is_thin(pair: PairFigures) -> bool:
     return any(method.kind == "ours" and len(method.seeds) < SEEDS for method in pair.methods)
 
 
-def fill(text: str, benchmark: Benchmark, triples: TripleBenchmark | None) -> str:
+def fill(text: str, benchmark: Benchmark) -> str:
     """``text`` with its regions written anew. Raises InputError as ``fill_regions`` does."""
-    return fill_regions(text, regions(benchmark, triples))
+    return fill_regions(text, regions(benchmark))
 
 
-def fill_page(benchmark: Benchmark, triples: TripleBenchmark | None, page: Path = PAGE) -> None:
+def fill_page(benchmark: Benchmark, page: Path = PAGE) -> None:
     """Fill the page and draw its pictures beside it."""
-    page.write_text(fill(page.read_text(encoding="utf-8"), benchmark, triples), encoding="utf-8")
+    page.write_text(fill(page.read_text(encoding="utf-8"), benchmark), encoding="utf-8")
     for name, draw in PICTURES.items():
         (page.parent / name).write_bytes(draw(benchmark))
-    if triples:
-        for name, draw_triples in triples_page.PICTURES.items():
-            (page.parent / name).write_bytes(draw_triples(triples))
+    for section in SECTIONS:
+        section.draw_pictures(page.parent)
 
 
 def _apgr(method: MethodFigures | None) -> str:
@@ -219,14 +222,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when the page would change")
     arguments = parser.parse_args()
-    benchmark = read_results(RESULTS, Benchmark)
+    benchmark = read_figures(RESULTS, Benchmark)
     if benchmark is None:
         sys.exit(f"{RESULTS}: no such results file; write it with 'make bench'")
-    triples = read_results(triples_page.RESULTS, TripleBenchmark)
     if arguments.check:
-        check_page(PAGE, fill(PAGE.read_text(encoding="utf-8"), benchmark, triples), COMMAND)
+        check_page(PAGE, fill(PAGE.read_text(encoding="utf-8"), benchmark), COMMAND)
     else:
-        fill_page(benchmark, triples)
+        fill_page(benchmark)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ LOGS = (
 class Pair(NamedTuple):
     """A small and a frontier model on one log. reach: the APGR that was aimed at.
 
-    train_labels: how many labels of the training split may be learned from; 0 for all.
+    train_labels: how many labels of the training split may be learned from; 0 for all. draw: which of the random draws
+    of so many. least_calibration: calibration labels drawn with them at least, as far as there are so many.
     """
 
     name: str
@@ -37,6 +38,8 @@ class Pair(NamedTuple):
     frontier: str
     reach: float
     train_labels: int = 0
+    draw: int = 0
+    least_calibration: int = 0
 
 
 PAIRS = (
@@ -87,16 +90,22 @@ def outcomes_of_others(pair: Pair, outcomes: Sequence[Label]) -> dict[str, list[
     return {label.id: [label.quality.get(model, 0.5) for model in others] for label in of_log} if others else {}
 
 
-def draw_labels(labels: Sequence[Label], train_labels: int) -> list[Label]:
-    """A fixed draw of ``train_labels`` labels of the training split, the same share of calibration, and all of test."""
+def draw_labels(
+    labels: Sequence[Label], train_labels: int, *, draw: int = 0, least_calibration: int = 0
+) -> list[Label]:
+    """A fixed draw of ``train_labels`` labels of the training split, the same share of calibration, and all of test.
+
+    Of the same draw, fewer labels are among more. draw: another number gives another draw. least_calibration: so many
+    labels of the calibration split at least, or all of them.
+    """
     sides: dict[str, list[Label]] = {"train": [], "calibration": [], "test": []}
     for label in labels:
         sides[label.split].append(label)
     share = min(1.0, train_labels / max(1, len(sides["train"])))
     # a hash of its own: in the order of the one that splits, the draw would not be one at random
-    drawn = {
-        side: sorted(found, key=lambda label: hashlib.sha256(f"draw:{label.id}".encode()).digest())
-        for side, found in sides.items()
-    }
-    kept = {id(label) for side in ("train", "calibration") for label in drawn[side][: round(share * len(drawn[side]))]}
+    salt = f"draw:{draw}:" if draw else "draw:"
+    kept: set[int] = set()
+    for side, least in (("train", 0), ("calibration", least_calibration)):
+        drawn = sorted(sides[side], key=lambda label: hashlib.sha256(f"{salt}{label.id}".encode()).digest())
+        kept.update(id(label) for label in drawn[: max(least, round(share * len(drawn)))])
     return [label for label in labels if label.split == "test" or id(label) in kept]

@@ -1,4 +1,4 @@
-"""Draw the benchmark's two pictures: quality against cost, and reliability, a panel a pair.
+"""Draw the two pictures of the benchmark of pairs, quality against cost and reliability; and panels for any benchmark.
 
 Knows figures and colours; knows nothing of tables, pages or files.
 """
@@ -16,7 +16,7 @@ from learned_router.training.picture import BASELINE_COLOURS, GREY, ROUTER_COLOU
 COLUMNS = 4
 PANEL = (2.7, 2.4)
 RIVAL_COLOUR = BASELINE_COLOURS[0]
-Panelled = TypeVar("Panelled")
+Item = TypeVar("Item")
 
 
 def draw_curves(benchmark: Benchmark) -> bytes:
@@ -73,25 +73,29 @@ def best_rival(pair: PairFigures) -> MethodFigures | None:
 
 
 def draw_panels(
-    found: Sequence[Panelled],
-    panel: Callable[[Any, Panelled], None],
+    items: Sequence[Item],
+    panel: Callable[[Any, Item], None],
     across: str,
     up: str,
     *,
+    columns: int = COLUMNS,
     size: tuple[float, float] = PANEL,
 ) -> bytes:
-    """PNG: what ``panel`` draws on the axes of each, four in a row, with one legend. size: of a panel, inches."""
+    """PNG of one panel an item, drawn by ``panel`` on its axes, under one legend of everything that has a label.
+
+    columns: panels in a row at most. size: of a panel, in inches.
+    """
     # no pyplot: it would choose a backend and keep figures for the whole process
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = min(COLUMNS, len(found))
-    rows = -(-len(found) // columns)
+    columns = min(columns, len(items))
+    rows = -(-len(items) // columns)
     figure = Figure(figsize=(size[0] * columns, size[1] * rows + 0.4), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    for index, one in enumerate(found):
+    for index, item in enumerate(items):
         axes = figure.add_subplot(rows, columns, index + 1)
-        panel(axes, one)
+        panel(axes, item)
         quiet_axes(axes)
         axes.tick_params(labelsize=7)
     legend = {

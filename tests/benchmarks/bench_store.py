@@ -1,6 +1,6 @@
 """Scores and figures of the benchmarks on disk; scores one file a run, so that what was run once is not run again.
 
-Knows arrays, records and files; knows nothing of methods or of what the figures mean.
+Knows arrays, structs and files; knows nothing of methods or of what the figures mean.
 """
 
 from __future__ import annotations
@@ -70,11 +70,13 @@ def load_run(path: Path, key: str) -> Run | None:
         return None  # not there, or cut short on the disk: it is run again
 
 
-def read_results(path: Path, kind: type[Figures]) -> Figures | None:
+def read_figures(path: Path, kind: type[Figures]) -> Figures | None:
+    """What ``write_figures`` wrote; None where there is no file yet."""
     return msgspec.json.decode(path.read_bytes(), type=kind) if path.is_file() else None
 
 
-def write_results(figures: msgspec.Struct, path: Path) -> None:
+def write_figures(figures: msgspec.Struct, path: Path) -> None:
+    """Written aside and then renamed, as JSON that a person can read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_suffix(".part")
     aside.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=1) + b"\n")

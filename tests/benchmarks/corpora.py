@@ -1,4 +1,4 @@
-"""Where the corpora of real paired logs lie, and the pairs of models that are measured on each of them."""
+"""Where the corpora of real paired logs lie, the pairs of models measured on each, and which ask the same questions."""
 
 from __future__ import annotations
 
@@ -19,3 +19,18 @@ MODELS = {
     "routellm_mtbench": ("Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"),
     "arena_bench": ("Starling-LM-7B-alpha", "gpt-4-1106-preview"),
 }
+
+# Logs that ask the same questions in other words around them: of mmlu_pro's stems 4,561 are MMLU's, and all of
+# routellm_gsm8k's are zeroeval's. What was learned from the one is known of the other. The few questions that other
+# logs share (13 of zeroeval and MMLU, 5 of bfcl and bfcl_live) are left out one by one, by pretrain's --leave-out.
+RELATIVES = {
+    "mmlu_pro": ("routellm_mmlu",),
+    "routellm_mmlu": ("mmlu_pro",),
+    "zeroeval": ("routellm_gsm8k",),
+    "routellm_gsm8k": ("zeroeval",),
+}
+
+
+def left_out_with(log: str) -> tuple[str, ...]:
+    """What an encoder must not have learned from to be measured on ``log``: the log and its relatives, in order of name."""
+    return tuple(sorted((log, *RELATIVES.get(log, ()))))

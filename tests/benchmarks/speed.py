@@ -168,12 +168,17 @@ def measure(router_path: Path, *, repeats: int = 200, decisions: int = MEMORY_DE
         "labelling": measure_labelling(),
         "model_bytes": (router_path / "model.onnx").stat().st_size,
         "wheel_bytes": wheels[-1].stat().st_size if wheels else None,
-        "machine": {
-            "cpu": cpu_name(),
-            "cores": os.cpu_count(),
-            "load_before": load_before,
-            "load_after": os.getloadavg()[0],
-        },
+        "machine": machine_of(load_before),
+    }
+
+
+def machine_of(load_before: float) -> dict[str, Any]:
+    """What was measured on, and how busy it was: load_before, as it was then, and the load now."""
+    return {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "load_before": load_before,
+        "load_after": os.getloadavg()[0],
     }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import bench
@@ -13,16 +14,14 @@ import bench_page
 import msgspec
 import numpy as np
 import pytest
-import triples_page
 from bench_figures import Benchmark, MethodFigures, PairFigures, ece_by_chance, measure_pair, to_estimate
-from bench_methods import Method, Scored, Trial, all_methods, run_recipe, score_boosting, score_by_others, score_mlp
+from bench_methods import Method, Scored, Trial, all_methods, score_boosting, score_by_others, score_mlp, train_router
 from bench_pairs import Pair, draw_labels, outcomes_of_others
 from bench_picture import best_rival
 from bench_runs import Task, run_methods, stored_runs
-from bench_store import Run, key_of, load_run, read_results, run_path, save_run, write_results
+from bench_store import Run, key_of, load_run, read_figures, run_path, save_run, write_figures
 from page_regions import REGION
 from rich.console import Console
-from triples_figures import TripleBenchmark
 
 from learned_router.errors import InputError
 from learned_router.request import Message
@@ -202,6 +201,36 @@ def test_the_draw_is_fixed_takes_as_many_as_asked_and_leaves_the_test_split_whol
     assert {label.id for label in draw_labels(labels[::-1], 30)} == {label.id for label in drawn}
 
 
+def drawn_ids(labels: Sequence[Label], split: str, count: int, **more: int) -> set[str]:
+    return {label.id for label in draw_labels(labels, count, **more) if label.split == split}
+
+
+@pytest.mark.parametrize("split", ["train", "calibration"])
+@pytest.mark.parametrize("draw", [0, 1])
+def test_few_labels_are_among_more_of_the_same_draw(label_file: Path, split: str, draw: int) -> None:
+    labels = load_labels([label_file]).labels
+    few, more, every = (drawn_ids(labels, split, count, draw=draw) for count in (10, 60, 144))
+    assert few < more < every
+
+
+def test_the_first_draw_is_the_one_without_a_number_and_others_are_others(label_file: Path) -> None:
+    labels = load_labels([label_file]).labels
+    first, second, third = (drawn_ids(labels, "train", 30, draw=draw) for draw in range(3))
+    assert first == drawn_ids(labels, "train", 30)
+    by_hash = sorted(
+        (label for label in labels if label.split == "train"),
+        key=lambda label: hashlib.sha256(f"draw:{label.id}".encode()).digest(),
+    )
+    assert first == {label.id for label in by_hash[:30]}
+    assert len({frozenset(first), frozenset(second), frozenset(third)}) == 3
+
+
+@pytest.mark.parametrize(("least", "expected"), [(0, 10), (10, 10), (11, 11), (48, 48), (500, 48)])
+def test_calibration_gets_its_share_or_the_least_asked_for(label_file: Path, least: int, expected: int) -> None:
+    labels = load_labels([label_file]).labels
+    assert len(drawn_ids(labels, "calibration", 30, least_calibration=least)) == expected
+
+
 def figures(name: str, kind: str, apgr: float, **more: object) -> MethodFigures:
     estimate = Estimate(apgr, apgr - 0.05, apgr + 0.05)
     return MethodFigures(name, name, kind, [0], 1.0, *[estimate] * 4, [apgr], [0.5] * 51, **more)  # type: ignore[arg-type, call-arg]
@@ -215,7 +244,7 @@ def benchmark(apgr: float, low: float) -> Benchmark:
 
 
 def test_the_page_says_plainly_where_a_reach_is_missed() -> None:
-    missed, met = (bench_page.regions(benchmark(*found), None) for found in ((0.64, -0.01), (0.65, 0.01)))
+    missed, met = (bench_page.regions(benchmark(*found)) for found in ((0.64, -0.01), (0.65, 0.01)))
     assert "**Reach missed** on 1 of 1 pairs: mmlu_pro (0.640 of 0.65)" in missed["verdict"]
     assert "0.65 **missed**" in missed["main"]
     assert "Level with the best rival: mmlu_pro" in missed["verdict"]
@@ -228,10 +257,10 @@ def test_the_page_says_plainly_where_a_reach_is_missed() -> None:
 def test_every_region_of_the_page_is_filled_and_pictures_are_small(tmp_path: Path) -> None:
     page = tmp_path / "benchmark.md"
     page.write_text(bench_page.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
-    bench_page.fill_page(benchmark(0.7, 0.01), None, page)
+    bench_page.fill_page(benchmark(0.7, 0.01), page)
     text = page.read_text(encoding="utf-8")
-    assert set(bench_page.regions(benchmark(0.7, 0.01), None)) == {match["name"] for match in REGION.finditer(text)}
-    assert bench_page.fill(text, benchmark(0.7, 0.01), None) == text
+    assert set(bench_page.regions(benchmark(0.7, 0.01))) == {match["name"] for match in REGION.finditer(text)}
+    assert bench_page.fill(text, benchmark(0.7, 0.01)) == text
     for name in bench_page.PICTURES:
         assert f"({name})" in text
         assert 1_000 < (tmp_path / name).stat().st_size < 400_000
@@ -240,18 +269,17 @@ def test_every_region_of_the_page_is_filled_and_pictures_are_small(tmp_path: Pat
 def test_the_page_is_what_the_committed_results_say() -> None:
     if not bench_page.RESULTS.is_file():
         pytest.skip("the benchmark has not been run: tests/benchmarks/results/bench.json is not there")
-    results = read_results(bench_page.RESULTS, Benchmark)
+    results = read_figures(bench_page.RESULTS, Benchmark)
     assert results is not None
-    triples = read_results(triples_page.RESULTS, TripleBenchmark)
     text = bench_page.PAGE.read_text(encoding="utf-8")
-    assert bench_page.fill(text, results, triples) == text
+    assert bench_page.fill(text, results) == text
 
 
 def test_results_of_other_pairs_stay_when_one_is_measured(tmp_path: Path) -> None:
     before = benchmark(0.7, 0.01)
     other = msgspec.structs.replace(before.pairs[0], name="zeroeval")
-    write_results(bench.merge(before, other), tmp_path / "bench.json")
-    found = read_results(tmp_path / "bench.json", Benchmark)
+    write_figures(bench.merge(before, other), tmp_path / "bench.json")
+    found = read_figures(tmp_path / "bench.json", Benchmark)
     assert found is not None
     assert [pair.name for pair in found.pairs] == ["mmlu_pro", "zeroeval"]
 
@@ -302,11 +330,8 @@ def test_the_other_models_are_those_that_answered_nearly_everything() -> None:
     assert outcomes_of_others(pair, labels) == {str(i): [float(i % 2)] for i in range(10)}
 
 
-def test_our_router_is_trained_and_decides_each_test_request_in_each_mode(
-    trial: Trial, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bench_methods.load_recipe", lambda name: tiny_recipe)
-    found = run_recipe("tiny", trial)
+def test_our_router_is_trained_and_decides_each_test_request_in_each_mode(trial: Trial, tiny_recipe: Recipe) -> None:
+    found = train_router(tiny_recipe, trial)
     assert found.quality is not None
     assert found.quality.shape == (len(trial.test.labels), 2)
     assert set(found.taken) == set(tiny_recipe.modes)

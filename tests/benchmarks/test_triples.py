@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import triples
 import triples_page
-from bench_methods import MAIN, Method, Scored, Trial, method_name, of_quality, run_recipe
+from bench_methods import MAIN, Method, Scored, Trial, method_name, of_quality, train_router
 from bench_runs import Task, make_task, run_methods, stored_runs
-from bench_store import Run, read_results, write_results
+from bench_store import Run, read_figures, write_figures
 from page_regions import fill_regions
 from rich.console import Console
 from triples_figures import SweepFigures, TripleBenchmark, TripleFigures, measure_triple
@@ -325,39 +325,46 @@ def test_predictions_are_stored_and_come_back(tmp_path: Path) -> None:
 
 def test_figures_of_other_triples_stay_when_one_is_measured(figures: TripleFigures, tmp_path: Path) -> None:
     other = msgspec.structs.replace(figures, name=TRIPLES[2].name)
-    write_results(triples.merge(TripleBenchmark("", OURS, [other]), figures, OURS), tmp_path / "triples.json")
-    benchmark = read_results(tmp_path / "triples.json", TripleBenchmark)
+    write_figures(triples.merge(TripleBenchmark("", OURS, [other]), figures, OURS), tmp_path / "triples.json")
+    benchmark = read_figures(tmp_path / "triples.json", TripleBenchmark)
     assert benchmark is not None
     assert [triple.name for triple in benchmark.triples] == [TRIPLES[0].name, TRIPLES[2].name]
 
 
-def test_the_page_says_where_a_third_tier_helps_and_shows_every_figure(figures: TripleFigures, tmp_path: Path) -> None:
-    filled = triples_page.regions(TripleBenchmark("2026-01-01", OURS, [figures]))
+def test_the_page_says_where_a_third_tier_helps_and_shows_every_figure(figures: TripleFigures) -> None:
+    filled = triples_page.section(TripleBenchmark("2026-01-01", OURS, [figures]))
     assert "bfcl: by AIQ, ours with three tiers is ahead of" in filled["triples"]
     assert "Not measured yet: mmlu_pro; zeroeval" in filled["triples"]
     assert "cost saved at 98 % of the quality" in filled["triples"]
     assert "claude-3-5-sonnet-20240620 | 3 | 15 | 6 | 100.0 % | 1.000" in filled["triples-costs"]
     assert "| bfcl | all mid |" in filled["triples-modes"]
     assert filled["triples-each"].count("best two tiers") == 1
-    assert set(filled) == set(triples_page.regions(None))
+    assert set(filled) == set(triples_page.REGIONS)
     text = bench_page.PAGE.read_text(encoding="utf-8")
     assert all(f"<!-- figures:{name} -->" in text for name in filled)
     with pytest.raises(InputError, match="no such region"):
         fill_regions(text, filled)  # the page holds the pairs too
-    for name, draw_picture in triples_page.PICTURES.items():
-        assert f"({name})" in filled["triples"]
-        assert 1_000 < len(draw_picture(TripleBenchmark("", OURS, [figures]))) < 400_000
+
+
+def test_the_section_is_filled_with_its_picture_or_says_that_it_was_not_measured(
+    figures: TripleFigures, tmp_path: Path
+) -> None:
+    path = tmp_path / "triples.json"
+    assert set(triples_page.regions(path).values()) == {triples_page.NOT_MEASURED}
+    triples_page.draw_pictures(tmp_path, path)
+    assert not (tmp_path / triples_page.PICTURE).exists()
+    write_figures(TripleBenchmark("", OURS, [figures]), path)
+    assert f"({triples_page.PICTURE})" in triples_page.regions(path)["triples"]
+    triples_page.draw_pictures(tmp_path, path)
+    assert 1_000 < (tmp_path / triples_page.PICTURE).stat().st_size < 400_000
 
 
 def test_a_triple_without_a_run_of_ours_says_so(figures: TripleFigures) -> None:
-    assert "ours is not run" in triples_page.regions(TripleBenchmark("", "ours_other", [figures]))["triples"]
+    assert "ours is not run" in triples_page.section(TripleBenchmark("", "ours_other", [figures]))["triples"]
 
 
-def test_our_router_is_trained_on_three_tiers_and_predicts_each(
-    tmp_path: Path, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bench_methods.load_recipe", lambda name: tiny_recipe)
-    scored = run_recipe("tiny", trial(task(), tmp_path))
+def test_our_router_is_trained_on_three_tiers_and_predicts_each(tmp_path: Path, tiny_recipe: Recipe) -> None:
+    scored = train_router(tiny_recipe, trial(task(), tmp_path))
     assert scored.quality is not None
     assert scored.quality.shape == (120, 3)
     assert set(scored.taken) == set(tiny_recipe.modes)

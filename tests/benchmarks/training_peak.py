@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 from rich.console import Console
-from speed import cpu_name, megabytes
+from speed import machine_of, megabytes
 
 SAMPLE_EVERY_S = 0.05
 
@@ -56,7 +56,7 @@ def measure(labels: Sequence[Path], recipe: str = "fast", *, baselines: bool = T
         "baselines": baselines,
         "peak_bytes": peak,
         "seconds": seconds,
-        "machine": {"cpu": cpu_name(), "cores": os.cpu_count(), "load_before": load, "load_after": os.getloadavg()[0]},
+        "machine": machine_of(load),
     }
 
 

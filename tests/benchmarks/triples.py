@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import sys
 import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import bench_page
-from bench_figures import Benchmark
-from bench_methods import MAIN, Scored, method_name
-from bench_options import check_options, common_parser
+from bench_command import add_methods, add_recipe, add_seeds, choose_methods, new_parser, run_command
+from bench_methods import Scored, method_name
 from bench_pairs import read_corpora
 from bench_runs import Task, embed_labels, make_task, run_methods, stored_runs
-from bench_store import read_results, write_results
-from corpora import CORPORA
+from bench_store import read_figures, write_figures
 from rich.console import Console
 from rich.markup import escape
 from triples_figures import TripleBenchmark, TripleFigures, measure_triple, predicted, take_side
@@ -31,7 +27,6 @@ from triples_models import TRIPLES, Triple, labels_of, prices_of
 from triples_page import RESULTS
 from triples_sweep import cost_shares, trace_sweep
 
-from learned_router.errors import LearnedRouterError
 from learned_router.training import metrics
 from learned_router.training.baselines import Embedder, embed
 from learned_router.training.records import Label
@@ -51,10 +46,13 @@ def merge(before: TripleBenchmark | None, triple: TripleFigures, main: str) -> T
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = common_parser(__doc__, Path("runs/triples"), RESULTS, bench_page.PAGE.name)
-    parser.add_argument("--recipe", default=MAIN, help=f"recipe of ours, a name or a TOML file (default: {MAIN})")
+    parser = new_parser(__doc__, [triple.name for triple in TRIPLES], work=Path("runs/triples"), out=RESULTS)
+    add_recipe(parser)
+    add_seeds(parser)
+    add_methods(parser)
     found = parser.parse_args(arguments)
-    return check_options(parser, found, [triple.name for triple in TRIPLES], all_methods(found.recipe))
+    found.methods = choose_methods(parser, found.methods, all_methods(found.recipe))
+    return found
 
 
 def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
@@ -72,12 +70,9 @@ def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
         runs = stored_runs(task, methods, chosen.work)
         if any(run.scored for by_seed in runs.values() for run in by_seed.values()):
             figures = measure_triple(triple, task.train, task.test, methods, runs)
-            before = read_results(chosen.out, TripleBenchmark)
-            write_results(merge(before, figures, method_name(chosen.recipe)), chosen.out)
+            before = read_figures(chosen.out, TripleBenchmark)
+            write_figures(merge(before, figures, method_name(chosen.recipe)), chosen.out)
         console.print(f"[bold]{escape(triple.name)}[/]: {(time.perf_counter() - began) / 60:,.1f} min so far")
-    if chosen.page and (benchmark := read_results(bench_page.RESULTS, Benchmark)):
-        bench_page.fill_page(benchmark, read_results(chosen.out, TripleBenchmark))
-        console.print(f"{bench_page.PAGE} is filled")
     return failed
 
 
@@ -89,16 +84,7 @@ def aiq_text(triple: Triple, scored: Scored, task: Task) -> str:
 
 
 def main() -> None:
-    chosen, console = parse(), Console()
-    if not CORPORA.is_dir():
-        console.print(f"nothing measured: {CORPORA} is not there")
-        return
-    try:
-        failed = measure(chosen, console)
-    except LearnedRouterError as error:
-        sys.exit(f"error: {error}")
-    if failed:
-        sys.exit("not run:\n" + "\n".join(failed))
+    run_command(parse, measure)
 
 
 if __name__ == "__main__":

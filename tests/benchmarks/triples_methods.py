@@ -9,18 +9,22 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from bench_methods import MAIN, Method, Scored, Trial, describe_recipe, method_name, of_quality, run_recipe
+from bench_methods import MAIN, Method, Scored, Trial, method_name, of_quality, our_method
 from triples_models import TIERS
 
 from learned_router.training import baselines
 from learned_router.training.baselines import Floats, Rows
+from learned_router.training.recipe import load_recipe
 
 # Scores of the trial's test requests, learned from the rows given
 Score = Callable[[Rows, Trial], Floats | None]
 
 
 def all_methods(recipe: str = MAIN) -> dict[str, Method]:
-    """Every method by its name, in the order they are run. recipe: of ours, a name or a path."""
+    """Every method by its name, in the order they are run. recipe: of ours, a name or a path.
+
+    Raises InputError as ``load_recipe``.
+    """
     neighbours, strengths = str(baselines.NEIGHBOURS), str(baselines.STRENGTHS)
     return {
         "random": _by_tier("random mix of single tiers", lambda rows, trial: None, seeded=False),
@@ -30,9 +34,7 @@ def all_methods(recipe: str = MAIN) -> dict[str, Method]:
         "logistic": _by_tier(
             "logistic: will the tier be right?", partial(_on_embeddings, baselines.score_logistic_gain), strengths
         ),
-        method_name(recipe): Method(
-            "ours, three tiers", "ours", partial(run_recipe, recipe), partial(describe_recipe, recipe)
-        ),
+        method_name(recipe): our_method("ours, three tiers", load_recipe(recipe)),
         "oracle": Method("oracle", "bound", lambda trial: of_quality(quality_of(trial.test)), str, seeded=False),
     }
 

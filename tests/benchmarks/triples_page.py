@@ -1,6 +1,6 @@
-"""The texts and tables on three tiers in docs/benchmark.md, from the figures. ``bench_page`` puts them on the page.
+"""The section "Three tiers" of docs/benchmark.md: its verdict, tables and picture.
 
-Knows the results of triples.py; measures nothing.
+Knows the results of triples.py; measures nothing, and writes no page: bench_page.py does.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench_figures import standing
+from bench_store import read_figures
 from triples_figures import Difference, SweepFigures, TripleBenchmark, TripleFigures
 from triples_models import TRIPLES
 from triples_picture import draw_triples, find_method
@@ -17,15 +18,26 @@ from learned_router.training.evaluation import Estimate
 from learned_router.training.report import interval, markdown_table, percent
 
 RESULTS = Path(__file__).resolve().parent / "results" / "triples.json"
-PICTURES: dict[str, Callable[[TripleBenchmark], bytes]] = {"benchmark-triples.png": draw_triples}
+PICTURE = "benchmark-triples.png"
+REGIONS = ("triples", "triples-modes", "triples-costs", "triples-each")
 NOT_MEASURED = "Not measured yet: run `make bench-triples`."
 
 
-def regions(benchmark: TripleBenchmark | None) -> dict[str, str]:
-    """The texts by name of their region; without figures they say so."""
-    if benchmark is None or not benchmark.triples:
-        return dict.fromkeys(("triples", "triples-modes", "triples-costs", "triples-each"), NOT_MEASURED)
-    picture = "\n".join(f"![Mean quality against the cost of a call, a panel a triple]({name})" for name in PICTURES)
+def regions(results: Path = RESULTS) -> dict[str, str]:
+    """The section's texts by name of their region."""
+    found = read_figures(results, TripleBenchmark)
+    return section(found) if found else dict.fromkeys(REGIONS, NOT_MEASURED)
+
+
+def draw_pictures(folder: Path, results: Path = RESULTS) -> None:
+    """Draw the section's picture into the folder of the page, where there is something to draw."""
+    found = read_figures(results, TripleBenchmark)
+    if found:
+        (folder / PICTURE).write_bytes(draw_triples(found))
+
+
+def section(benchmark: TripleBenchmark) -> dict[str, str]:
+    picture = f"![Mean quality against the cost of a call, a panel a triple]({PICTURE})"
     return {
         "triples": f"{verdict(benchmark)}\n\n{main_table(benchmark)}\n\n{picture}",
         "triples-modes": mode_table(benchmark),

@@ -131,6 +131,8 @@ def test_options_of_label_that_make_no_sense_are_told(
     [
         (["--recipe", "nope"], "recipe 'nope'"),
         (["--recipe", "."], "recipe '.'"),
+        (["--size", "huge"], "size 'huge': no such size; give one of nano, small, base"),
+        (["--size", ""], "size ''"),
         (["--target", "1.5"], "--target is 1.5"),
         (["--target", "nan"], "--target is nan"),
         (["--delta", "0"], "--delta is 0.0"),
@@ -200,3 +202,23 @@ def test_an_evaluation_is_written_and_names_the_split_that_is_not_there(
     assert code == 0
     assert json.loads(path.read_bytes())["rows"] == 48
     assert "no label has split 'nope'" in command("evaluate", artifact, label_file, "--split", "nope")[2]
+
+
+def test_a_size_is_what_the_artifact_says_it_is_and_without_one_the_recipe_holds(
+    tmp_path: Path, tiny_encoder: Path, label_file: Path, command: Told
+) -> None:
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(
+        f'name = "tiny"\n[modes]\nbalanced = 0.95\n[encoder]\nname = {json.dumps(str(tiny_encoder))}\n'
+        "[view]\nmax_tokens = 150\n[fit]\nepochs = 0\n",
+        encoding="utf-8",
+    )
+    for options, name, tokens in (([], "tiny", 150), (["--size", "nano"], "tiny, size nano", 64)):
+        out = tmp_path / f"router-{tokens}"
+        train = ["train", label_file, "--recipe", recipe, "--out", out, "--no-baselines", "--quiet"]
+        assert command(*train, *options)[0] == 0
+        config = json.loads((out / "config.json").read_bytes())
+        assert config["view"]["max_tokens"] == tokens
+        assert config["provenance"]["recipe"] == name
+        assert f"Recipe `{name}` (sha256" in (out / "README.md").read_text(encoding="utf-8")
+        assert f"recipe {name} (" in command("info", out)[1]

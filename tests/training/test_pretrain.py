@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -18,12 +19,13 @@ from learned_router.router import Router
 from learned_router.training import pretrain
 from learned_router.training.fit import fit
 from learned_router.training.labels import load_labels
-from learned_router.training.model import RouterNet, find_encoder, load_encoder
+from learned_router.training.model import RouterNet, build_net, find_encoder, load_encoder
 from learned_router.training.pipeline import train
 from learned_router.training.pretrained import ABOUT, WEIGHTS, is_pretrained, read_about
 from learned_router.training.recipe import EncoderKnobs, Recipe, load_recipe
 from learned_router.training.records import Label, Output, Record, Skipped, read_labels, write_jsonl
 from learned_router.training.split import split
+from learned_router.view import FEATURES
 
 MODELS = ("model-a", "model-b", "model-c")
 
@@ -121,6 +123,30 @@ def test_a_source_can_be_left_out(logs: Path) -> None:
     assert pretrain.choose_taught(labels, ["another"])
 
 
+def test_a_question_of_a_source_left_out_is_not_learned_from_another_log() -> None:
+    labels = [
+        Label(f"{source}-{i}", [Message("user", f"{lead}how many parcels left depot {i} on Monday?")], {}, {}, "gold")
+        for source, lead in (("left", ""), ("other", "Question: "))
+        for i in range(40)
+    ]
+    for label in labels:
+        label.source = label.id.partition("-")[0]
+    asked_once = Label("alone", [Message("user", "which of the trains to the north are late today?")], {}, {}, "gold")
+    asked_once.source = "other"
+    taught = pretrain.choose_taught(split([*labels, asked_once]), ["left"])
+    assert {label.id for label in taught} <= {"alone"}
+    assert {label.source for label in pretrain.choose_taught(labels)} == {"left", "other"}
+
+
+def test_several_sources_can_be_left_out(
+    logs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["pretrain", str(logs), "--out", str(tmp_path / "out"), "--leave-out", "another", "--leave-out", "own"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    assert pretrain.main() == 2
+    assert "no request with scores is left" in capsys.readouterr().err
+
+
 def test_a_small_log_is_not_drowned_by_a_large_one() -> None:
     labels = [
         Label(f"{i}", [Message("user", "x")], {"m": 1.0}, {}, "gold", source="large" if i < 90 else "small")
@@ -149,7 +175,6 @@ def test_training_begins_where_pretraining_ended(
     learned = load_file(pretrained / WEIGHTS)
     now = net.state_dict()
     assert all(torch.equal(now[name], tensor.float()) for name, tensor in learned.items())
-
 
 
 def test_a_router_trained_on_it_loads_and_routes(
@@ -187,6 +212,24 @@ def test_an_encoder_that_is_torn_is_refused_with_what_to_do(
     assert is_pretrained(torn)
 
 
+@pytest.mark.parametrize(("asked", "refused"), [(0, False), (2, False), (3, True)])
+def test_no_more_layers_are_asked_of_an_encoder_than_it_was_pretrained_with(
+    pretrained: Path, tiny_recipe: Recipe, tmp_path: Path, asked: int, refused: bool
+) -> None:
+    short = tmp_path / "short"
+    shutil.copytree(pretrained, short)
+    about = msgspec.structs.replace(read_about(pretrained), layers=2)
+    (short / ABOUT).write_bytes(msgspec.json.encode(about))
+    recipe = msgspec.structs.replace(tiny_recipe, encoder=EncoderKnobs(name=str(short), layers=asked))
+    features = np.zeros((3, len(FEATURES)), dtype=np.float32)
+    if refused:
+        with pytest.raises(InputError, match="pretrained with 2 layers, and 3 are asked for"):
+            build_net(recipe, features, 2)
+    else:
+        net = build_net(recipe, features, 2).state_dict()
+        assert all(torch.equal(net[name], tensor.float()) for name, tensor in load_file(short / WEIGHTS).items())
+
+
 def test_a_quality_that_is_not_known_teaches_nothing(tiny_recipe: Recipe) -> None:
     net = RouterNet(load_encoder(tiny_recipe.encoder), n_tiers=3, n_steps=2, n_features=4, knobs=tiny_recipe.fit)
     logits = torch.tensor([[0.5, -1.0, 2.0], [0.1, 0.2, 0.3]])
@@ -222,7 +265,8 @@ def test_ease_is_the_mean_rank_of_how_short_the_answers_were() -> None:
     all_alike = {place: 5 + place % 2 for place in range(200)}
     few = dict.fromkeys(range(20), 3)
     found = pretrain.measure_ease({"a": long_first, "few": few})
-    assert found[0] == 0.0 and found[199] == 1.0
+    assert found[0] == 0.0
+    assert found[199] == 1.0
     by_place = [found[place] for place in range(200)]
     assert by_place == sorted(by_place)
     both = pretrain.measure_ease({"a": long_first, "b": all_alike})
@@ -233,7 +277,7 @@ def test_ease_is_the_mean_rank_of_how_short_the_answers_were() -> None:
 def test_ease_is_learned_beside_the_models_and_is_none_of_them(logs: Path) -> None:
     plain = pretrain.read_outcomes([logs], Skipped())
     eased = pretrain.read_outcomes([logs], Skipped(), ease=True)
-    assert {name for label in eased for name in label.quality} - {name for label in plain for name in label.quality} == {
-        "ease @ own"
-    }
+    assert {name for label in eased for name in label.quality} - {
+        name for label in plain for name in label.quality
+    } == {"ease @ own"}
     assert all(0.0 <= label.quality["ease @ own"] <= 1.0 for label in eased)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from learned_router.errors import InputError
-from learned_router.training.recipe import RECIPES, Recipe, load_recipe
+from learned_router.training.recipe import RECIPES, SIZES, EncoderKnobs, Recipe, load_recipe, with_size
 
 NAMES = sorted(path.stem for path in RECIPES.glob("*.toml"))
 
@@ -162,3 +162,42 @@ def test_the_hash_depends_on_the_values_alone(tmp_path: Path) -> None:
     explicit = write(tmp_path, "[fit]\nepochs = 3 # as by default\n")
     first = load_recipe(str(explicit)).sha256
     assert load_recipe(str(write(tmp_path, "[encoder]\n"))).sha256 == first
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_size_changes_layers_and_view_alone_and_the_name_tells_it(name: str, size: str) -> None:
+    recipe = load_recipe(name)
+    sized = with_size(recipe, size)
+    assert sized.name == f"{name}, size {size}"
+    assert (sized.encoder.layers, sized.view.max_tokens) == (SIZES[size].layers, SIZES[size].view.max_tokens)
+    back = {part: getattr(recipe, part) for part in ("name", "view", "encoder")}
+    assert msgspec.structs.replace(sized, **back) == recipe
+    assert sized.sha256 != recipe.sha256
+
+
+def test_sizes_grow_from_the_first_to_the_last() -> None:
+    assert list(SIZES) == ["nano", "small", "base"]
+    grown = [(size.layers, size.view.max_tokens) for size in SIZES.values()]
+    assert grown == sorted(set(grown))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("layers", "frozen", "share"), [(0, 0, 0.0), (0, 3, 0.5), (0, 6, 1.0), (6, 3, 0.5), (2, 1, 0.5), (3, 3, 1.0)]
+)
+def test_a_size_keeps_the_share_of_the_layers_that_learn_nothing(
+    size: str, layers: int, frozen: int, share: float
+) -> None:
+    recipe = msgspec.structs.replace(BASE, encoder=EncoderKnobs(layers=layers, frozen_layers=frozen))
+    assert with_size(recipe, size).encoder.frozen_layers == int(share * SIZES[size].layers)
+
+
+def test_a_size_leaves_how_a_long_message_is_cut_to_the_recipe() -> None:
+    recipe = msgspec.structs.replace(BASE, view=msgspec.structs.replace(BASE.view, head_share=0.9))
+    assert with_size(recipe, "nano").view.head_share == 0.9
+
+
+def test_a_size_that_there_is_not_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"size 'huge'.*nano, small, base"):
+        with_size(BASE, "huge")
