@@ -102,7 +102,7 @@ class NetworkSize(msgspec.Struct, frozen=True):
 
 # A recipe says how to train; a size, what a decision costs. In layers and tokens of the default encoder.
 SIZES: Final = {
-    "nano": NetworkSize(2, ViewSpec(max_tokens=64, tools_tokens=20, system_tokens=5, previous_tokens=8)),
+    "nano": NetworkSize(1, ViewSpec(max_tokens=128)),
     "small": NetworkSize(3, ViewSpec(max_tokens=128)),
     "base": NetworkSize(6, ViewSpec(max_tokens=128)),
 }

@@ -12,8 +12,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from bench_command import add_methods, add_seeds, choose_methods, new_parser, run_command
 from bench_figures import Benchmark, PairFigures, measure_pair
+from bench_mean import Part, measure_mean
 from bench_methods import MAIN, all_methods, method_name
 from bench_page import RESULTS
 from bench_pairs import PAIRS, Pair, draw_labels, labels_of, outcomes_of_others, read_corpora
@@ -48,7 +50,8 @@ def merge(before: Benchmark | None, pair: PairFigures) -> Benchmark:
     pairs = {old.name: old for old in (before.pairs if before else [])} | {pair.name: pair}
     order = [known.name for known in PAIRS]
     listed = sorted((p for p in pairs.values() if p.name in order), key=lambda p: order.index(p.name))
-    return Benchmark(datetime.datetime.now(datetime.UTC).date().isoformat(), method_name(MAIN), listed)
+    means = before.means if before else []
+    return Benchmark(datetime.datetime.now(datetime.UTC).date().isoformat(), method_name(MAIN), listed, means)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -65,6 +68,7 @@ def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
     methods, began = all_methods(), time.perf_counter()
     failed: list[str] = []
     outcomes = read_corpora()
+    parts: list[Part] = []
     for pair in PAIRS:
         if chosen.only and pair.name not in chosen.only:
             continue
@@ -75,7 +79,11 @@ def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
         if any(run.scored for by_seed in runs.values() for run in by_seed.values()):
             pair_figures = measure_pair(pair, count_rows(task), task.test, methods, runs)
             write_figures(merge(read_figures(chosen.out, Benchmark), pair_figures), chosen.out)
+            parts.append(Part(task.test, runs))
         console.print(f"[bold]{escape(pair.name)}[/]: {(time.perf_counter() - began) / 60:,.1f} min so far")
+    if len(parts) == len(PAIRS) and (found := read_figures(chosen.out, Benchmark)):
+        means = measure_mean(parts, methods, found.main)
+        write_figures(msgspec.structs.replace(found, means=means), chosen.out)
     return failed
 
 

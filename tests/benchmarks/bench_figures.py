@@ -83,12 +83,30 @@ class PairFigures(msgspec.Struct, frozen=True):
     methods: list[MethodFigures]
 
 
+class MethodMean(msgspec.Struct, frozen=True):
+    """One method over all pairs. minus: the main method's mean less this one's, paired; None for the main one itself.
+
+    pairs: how many it was run on; on the others, where it had nothing to learn from, it counts as a random order.
+    """
+
+    name: str
+    shown: str
+    kind: str
+    pairs: int
+    apgr: Estimate
+    minus: Estimate | None
+
+
 class Benchmark(msgspec.Struct, frozen=True):
-    """All that was measured. main: name of the method that stands for ours. measured: date of the last run."""
+    """All that was measured. main: name of the method that stands for ours. measured: date of the last run.
+
+    means: over all pairs, best first; of the last run that had them all.
+    """
 
     measured: str
     main: str
     pairs: list[PairFigures]
+    means: list[MethodMean] = []
 
 
 class Part(NamedTuple):

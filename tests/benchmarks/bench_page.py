@@ -42,6 +42,7 @@ def regions(benchmark: Benchmark) -> dict[str, str]:
     return {
         "verdict": verdict(benchmark),
         "main": main_table(benchmark),
+        "means": mean_table(benchmark),
         "modes": mode_table(benchmark),
         "calibration": f"{calibration_table(benchmark)}\n\n{calibration_verdict(benchmark)}",
         "pairs": "\n\n".join(pair_section(pair) for pair in benchmark.pairs),
@@ -92,6 +93,22 @@ def main_table(benchmark: Benchmark) -> str:
             ]
         )
     return markdown_table(header, rows)
+
+
+def mean_table(benchmark: Benchmark) -> str:
+    """Every method over all pairs, with what ours has over it."""
+    if not benchmark.means:
+        return "Not measured yet: `make bench` does, once all pairs are run."
+    rows = [
+        [
+            f"**{method.shown}**" if method.kind == "ours" else method.shown,
+            str(method.pairs),
+            interval(method.apgr, _decimal),
+            interval(method.minus, _signed) if method.minus else "",
+        ]
+        for method in benchmark.means
+    ]
+    return markdown_table(["method", "pairs", "mean APGR", "ours − this"], rows)
 
 
 def _met(ours: MethodFigures | None, pair: PairFigures) -> str:

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 from bench_figures import Benchmark, MethodFigures, PairFigures, ece_by_chance, measure_pair, to_estimate
+from bench_mean import Part, measure_mean
 from bench_methods import Method, Scored, Trial, all_methods, score_boosting, score_by_others, score_mlp, train_router
 from bench_pairs import Pair, draw_labels, outcomes_of_others
 from bench_picture import best_rival
@@ -342,3 +343,34 @@ def test_the_peer_script_needs_nothing_but_its_own_environment_to_say_what_it_ta
     script = Path(bench.__file__).with_name("peer_llmrouter.py")
     done = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
     assert "{knn,svm,mlp}" in done.stdout
+
+
+def test_the_mean_over_pairs_counts_each_pair_the_same_and_an_absent_method_as_random() -> None:
+    tests = [rows(60, 0), rows(240, 1)]
+    methods = {name: method(kind) for name, kind in (("main", "ours"), ("rival", "baseline"), ("some", "baseline"))}
+    runs = [
+        {
+            "main": {0: Run(Scored(noisy(test, 0, 0.3)), 0.0)},
+            "rival": {seed: Run(Scored(noisy(test, seed, 3.0)), 0.0) for seed in (0, 1)},
+            **({"some": {0: Run(Scored(noisy(test, 5, 1.0)), 0.0)}} if index else {"some": {0: Run(None, 0.0)}}),
+        }
+        for index, test in enumerate(tests)
+    ]
+    found = {
+        mean.name: mean
+        for mean in measure_mean(
+            [Part(test, run) for test, run in zip(tests, runs, strict=True)], methods, "main", resamples=50
+        )
+    }
+    alone = [
+        metrics.apgr(metrics.trace_curve(run["main"][0].scored.score, test.small, test.top))
+        for test, run in zip(tests, runs, strict=True)
+    ]
+    assert found["main"].apgr.value == pytest.approx(np.mean(alone), abs=1e-3)
+    assert found["main"].minus is None
+    assert found["rival"].minus is not None
+    assert found["rival"].minus.value == pytest.approx(found["main"].apgr.value - found["rival"].apgr.value, abs=1e-3)
+    assert found["rival"].minus.low > 0
+    assert (found["some"].pairs, found["rival"].pairs) == (1, 2)
+    other = metrics.apgr(metrics.trace_curve(runs[1]["some"][0].scored.score, tests[1].small, tests[1].top))
+    assert found["some"].apgr.value == pytest.approx((0.5 + other) / 2, abs=1e-3)
