@@ -90,14 +90,15 @@ $(PEERS)/.made: constraints.txt
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps llmrouter-lib==0.4.0
 	touch $@
 
-# Learning curves on logs that our encoder was not pretrained on. Both go on where they were
+# Learning curves on logs that our encoder was not pretrained on; on the plain encoder alone where `make encoders` made none.
+# Both go on where they were
 ENCODERS := runs/encoders
 DRAWS ?= 0,1,2
 
 encoders: $(VENV)/.dev ## pretrain an encoder without each log of the curves; takes hours
 	$(BENCH)/leave_out.py --out $(ENCODERS)
 
-few-labels: encoders ## learning curves of ours and the frozen baselines, and fill docs/benchmark.md; takes hours
+few-labels: $(VENV)/.dev ## learning curves of ours and the frozen baselines, and fill docs/benchmark.md; takes hours
 	$(BENCH)/few_labels.py --encoders $(ENCODERS) --draws $(DRAWS) $(ONLY) --page
 
 sizes: $(VENV)/.dev ## what each size of the network is worth and costs, and fill docs/benchmark.md

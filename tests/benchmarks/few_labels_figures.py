@@ -19,8 +19,9 @@ from learned_router.training.evaluation import Estimate
 
 # The reach: ours from so few labels, no worse than the best frozen baseline from the most labels measured
 FEW = 300
-# Which line stands for ours, and which shows what pretraining adds to it
+# Our lines, each judged by itself. The plain encoder has learned from no log at all, so it leaves out every log
 OURS, PLAIN = "ours_pretrained", "ours_plain"
+OUR_LINES = {OURS: "ours, pretrained on other logs", PLAIN: "ours, plain encoder"}
 
 
 class LineFigures(msgspec.Struct, frozen=True):
@@ -43,8 +44,9 @@ class PointFigures(msgspec.Struct, frozen=True):
 
 
 class Reach(msgspec.Struct, frozen=True):
-    """APGR of ours from ``labels`` labels minus the best frozen baseline's from ``rival_labels``, paired."""
+    """APGR of one of our lines from ``labels`` labels minus the best frozen baseline's from ``rival_labels``, paired."""
 
+    ours: str
     labels: int
     rival: str
     rival_labels: int
@@ -56,9 +58,10 @@ class Reach(msgspec.Struct, frozen=True):
 
 
 class CurveFigures(msgspec.Struct, frozen=True):
-    """One pair. left_out: logs that the encoder has not learned from; pretrained_on: requests it has, by log.
+    """One pair. left_out: logs that the pretrained encoder has not learned from; pretrained_on: requests it has, by log.
 
-    test, groups: requests of the whole test split and their groups. reach: None where one of the two was not measured.
+    pretrained_on is empty where there is no such encoder. test, groups: requests of the whole test split and their groups.
+    reaches: of those of our lines that were measured, as the baselines were.
     """
 
     name: str
@@ -70,7 +73,16 @@ class CurveFigures(msgspec.Struct, frozen=True):
     groups: int
     resamples: int
     points: list[PointFigures]
-    reach: Reach | None
+    reaches: list[Reach]
+
+    @property
+    def main(self) -> str:
+        """Which line stands for ours: on the pretrained encoder, or where that was not measured on the plain one."""
+        return OURS if any(line.name == OURS for point in self.points for line in point.lines) else PLAIN
+
+    def reach(self, ours: str) -> Reach | None:
+        """That of one of our lines; None where it was not measured."""
+        return next((reach for reach in self.reaches if reach.ours == ours), None)
 
 
 class FewLabels(msgspec.Struct, frozen=True):
@@ -145,18 +157,22 @@ def measure_curves(
         groups=len(np.unique(test.group)),
         resamples=resamples,
         points=points,
-        reach=find_reach(paired, methods, max(calibration)),
+        reaches=find_reaches(paired, methods, max(calibration)),
     )
 
 
-def find_reach(paired: PairedApgr, methods: Mapping[str, Method], most: int) -> Reach | None:
-    """Ours from ``FEW`` labels beside the best baseline from ``most``; None where either was not measured.
+def find_reaches(paired: PairedApgr, methods: Mapping[str, Method], most: int) -> list[Reach]:
+    """Each of our lines from ``FEW`` labels beside the best baseline from ``most``, where both were measured.
 
     paired: by number of labels and method's name.
     """
     values: dict[tuple[int, str], float] = {line: value for line, value in paired.values.items() if not np.isnan(value)}
     rivals = [(count, name) for count, name in values if count == most and methods[name].kind == "baseline"]
-    if not rivals or (FEW, OURS) not in values:
-        return None
+    if not rivals:
+        return []
     best = max(rivals, key=values.__getitem__)
-    return Reach(FEW, best[1], most, paired.difference((FEW, OURS), best))
+    return [
+        Reach(ours, FEW, best[1], most, paired.difference((FEW, ours), best))
+        for ours in OUR_LINES
+        if (FEW, ours) in values
+    ]

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench_picture import draw_panels
 from bench_store import read_figures
-from few_labels_figures import FEW, OURS, PLAIN, CurveFigures, FewLabels, LineFigures
+from few_labels_figures import FEW, OUR_LINES, OURS, CurveFigures, FewLabels, LineFigures, Reach
 
 from learned_router.training.picture import BASELINE_COLOURS, ROUTER_COLOUR
 from learned_router.training.report import interval, markdown_table
@@ -38,27 +38,57 @@ def draw_pictures(folder: Path, results: Path = RESULTS) -> None:
 
 def section(found: FewLabels) -> str:
     picture = f"![APGR against the number of training labels, a panel a pair]({PICTURE})"
-    return "\n\n".join([verdict(found), picture, *(curve_section(pair) for pair in found.pairs)])
+    return "\n\n".join([verdict(found), reach_table(found), picture, *(curve_section(pair) for pair in found.pairs)])
 
 
 def verdict(found: FewLabels) -> str:
-    """Whether the reach is met, and on each pair how far few labels of ours are from a rival's many."""
-    judged = [pair for pair in found.pairs if pair.reach]
-    met = [pair for pair in judged if pair.reach and pair.reach.is_met]
-    is_met = len(met) >= WANTED_PAIRS
-    lines = [
-        f"- **Reach {'met' if is_met else 'missed'}**: on {len(met)} of {len(judged)} pairs, of {WANTED_PAIRS} wanted, ours "
-        f"from {FEW} labels is no worse than the best frozen baseline from its most (recipe {found.recipe})."
-    ]
-    for pair in judged:
-        if reach := pair.reach:
-            lines.append(
-                f"- {pair.name}: {'met' if reach.is_met else 'missed'}; ours from {reach.labels:,} minus "
-                f"{_shown(pair, reach.rival)} from {reach.rival_labels:,}: {interval(reach.difference, _signed)}."
-            )
-    if absent := [pair.name for pair in found.pairs if not pair.reach]:
-        lines.append(f"- Not judged, for ours or the baselines have not been run: {'; '.join(absent)}.")
+    """Of each of our lines, whether its reach is met; and which pairs have an encoder pretrained on other logs."""
+    lines = [_verdict(found, ours) for ours in OUR_LINES]
+    with_encoder = [pair.name for pair in found.pairs if pair.main == OURS]
+    without = [pair.name for pair in found.pairs if pair.main != OURS]
+    lines.append(
+        f"- Measured on an encoder pretrained on other logs: {_listed(with_encoder)}; on the plain encoder alone: "
+        f"{_listed(without)}."
+    )
     return "\n".join(lines)
+
+
+def _verdict(found: FewLabels, ours: str) -> str:
+    reaches = [reach for pair in found.pairs if (reach := pair.reach(ours))]
+    if not reaches:
+        return f"- Not judged: {OUR_LINES[ours]}, for it or the baselines have not been run."
+    met = sum(reach.is_met for reach in reaches)
+    outcome = "met" if met >= WANTED_PAIRS else "missed"
+    return (
+        f"- **Reach {outcome}** by {OUR_LINES[ours]}: on {met} of {len(reaches)} pairs, of {WANTED_PAIRS} wanted, "
+        f"its {FEW} labels are no worse than the best frozen baseline's most (recipe {found.recipe})."
+    )
+
+
+def reach_table(found: FewLabels) -> str:
+    """One row a pair: each of our lines from few labels minus the best frozen baseline from its most."""
+    header = [
+        "pair",
+        "best frozen baseline",
+        "labels",
+        *(f"{shown}: {FEW} labels − baseline" for shown in OUR_LINES.values()),
+    ]
+    rows = []
+    for pair in found.pairs:
+        rival = next(iter(pair.reaches), None)  # the same beside each of our lines
+        rows.append(
+            [
+                pair.name,
+                _methods(pair).get(rival.rival, rival.rival) if rival else "–",
+                f"{rival.rival_labels:,}" if rival else "–",
+                *(_reach(pair.reach(ours)) for ours in OUR_LINES),
+            ]
+        )
+    return markdown_table(header, rows)
+
+
+def _reach(reach: Reach | None) -> str:
+    return f"{interval(reach.difference, _signed)} {'met' if reach.is_met else '**missed**'}" if reach else "–"
 
 
 def curve_section(pair: CurveFigures) -> str:
@@ -70,14 +100,14 @@ def curve_section(pair: CurveFigures) -> str:
         for point in pair.points:
             line = next((line for line in point.lines if line.name == name), None)
             cells.append(_cell(line, draws) if line else "–")
-        rows.append([f"**{shown}**" if name == OURS else shown, *cells])
+        rows.append([f"**{shown}**" if name == pair.main else shown, *cells])
     table = markdown_table(["APGR", *(f"{point.labels:,} labels" for point in pair.points)], rows)
     beside = ", ".join(f"{point.calibration:,}" for point in pair.points)
     learned = (
         f"The encoder was pretrained without {' and '.join(pair.left_out)}, on {sum(pair.pretrained_on.values()):,} "
         f"requests of {', '.join(pair.pretrained_on)}."
         if pair.pretrained_on
-        else "No encoder pretrained on other logs was there yet."
+        else "No encoder pretrained on other logs was there: ours is on the plain one alone."
     )
     about = (
         f"{pair.small} → {pair.frontier}; {pair.test:,} test requests in {pair.groups:,} groups. Calibration labels beside "
@@ -91,21 +121,20 @@ def draw_curves(found: FewLabels) -> bytes:
     """PNG: APGR against the number of labels, a panel a pair, with the interval of ours."""
 
     # of all pairs together: where a method has nothing to learn from, the others keep their colours
-    baselines = dict.fromkeys(name for pair in found.pairs for name in _methods(pair) if name not in (OURS, PLAIN))
+    baselines = dict.fromkeys(name for pair in found.pairs for name in _methods(pair) if name not in OUR_LINES)
     colours = dict(zip(baselines, BASELINE_COLOURS, strict=False))
 
     def panel(axes: Any, pair: CurveFigures) -> None:
         for name, shown in _methods(pair).items():
-            if name == OURS:
-                style = {"color": ROUTER_COLOUR, "linewidth": 2.0, "zorder": 5}
-            elif name == PLAIN:
-                style = {"color": ROUTER_COLOUR, "linewidth": 1.4, "linestyle": "--", "zorder": 4}
+            if name in OUR_LINES:
+                style: dict[str, Any] = {"color": ROUTER_COLOUR, "linestyle": "-" if name == OURS else "--"}
+                style |= {"linewidth": 2.0, "zorder": 5} if name == pair.main else {"linewidth": 1.4, "zorder": 4}
             else:
                 style = {"color": colours[name], "linewidth": 1.1, "zorder": 3}
             counts, lines = _line(pair, name)
             axes.plot(counts, [line.apgr.value for line in lines], marker="o", markersize=3, label=shown, **style)
             ends = [(line.apgr.low, line.apgr.high) for line in lines]
-            if name == OURS and all(low is not None and high is not None for low, high in ends):
+            if name == pair.main and all(low is not None and high is not None for low, high in ends):
                 axes.fill_between(counts, *zip(*ends, strict=True), color=ROUTER_COLOUR, alpha=0.12, linewidth=0)
         counts = [point.labels for point in pair.points]
         counts = [count for count in counts if count == counts[-1] or TICKS_APART * count < counts[-1]]
@@ -134,8 +163,8 @@ def _line(pair: CurveFigures, name: str) -> tuple[list[int], list[LineFigures]]:
     return [count for count, _ in found], [line for _, line in found]
 
 
-def _shown(pair: CurveFigures, name: str) -> str:
-    return _methods(pair).get(name, name)
+def _listed(names: list[str]) -> str:
+    return "; ".join(names) or "none"
 
 
 def _decimal(value: float) -> str:

@@ -15,9 +15,9 @@ import pytest
 from bench_figures import pair_apgr
 from bench_methods import Method, Scored, our_method
 from bench_pairs import LOGS, Pair, read_corpora
-from bench_store import Run, write_figures
+from bench_store import Run, read_figures, write_figures
 from corpora import RELATIVES, left_out_with
-from few_labels_figures import FEW, OURS, PLAIN, CurveFigures, FewLabels, measure_curves
+from few_labels_figures import FEW, OUR_LINES, OURS, PLAIN, CurveFigures, FewLabels, measure_curves
 from leave_out import CURVE_LOGS, CURVE_PAIRS, encoder_folder, find_encoder_without, pretrain_all
 from rich.console import Console
 
@@ -163,7 +163,8 @@ def noisy(test: Rows, seed: int, noise: float) -> Floats:
     return test.gain + noise * np.random.default_rng(seed).standard_normal(len(test.gain))
 
 
-METHODS = {name: Method(name, kind, lambda trial: None, str) for name, kind in (("knn", "baseline"), (OURS, "ours"))}
+KINDS = {"knn": "baseline", PLAIN: "ours", OURS: "ours"}
+METHODS = {name: Method(OUR_LINES.get(name, name), kind, lambda trial: None, str) for name, kind in KINDS.items()}
 
 
 def measured(scores: Mapping[int, Mapping[str, Sequence[Floats]]], test: Rows) -> CurveFigures:
@@ -195,28 +196,40 @@ def test_a_point_is_the_mean_over_its_draws() -> None:
     assert found.apgr.low < np.mean(each)
 
 
-def test_few_of_ours_stand_beside_the_best_baseline_from_the_most_labels() -> None:
+@pytest.mark.parametrize("ours", OUR_LINES)
+def test_few_of_ours_stand_beside_the_best_baseline_from_the_most_labels(ours: str) -> None:
     test = rows()
     same, worse = noisy(test, 0, 0.5), noisy(test, 0, 3.0)
-    level = measured({100: {"knn": [worse]}, FEW: {OURS: [same]}, 1000: {"knn": [same], OURS: [worse]}}, test).reach
+    found = measured({100: {"knn": [worse]}, FEW: {ours: [same]}, 1000: {"knn": [same], ours: [worse]}}, test)
+    assert found.main == ours
+    level = found.reach(ours)
     assert level is not None
     assert (level.rival, level.rival_labels) == ("knn", 1000)
     assert level.difference == Estimate(0.0, 0.0, 0.0)
     assert level.is_met
-    behind = measured({FEW: {OURS: [worse]}, 1000: {"knn": [same]}}, test).reach
+    behind = measured({FEW: {ours: [worse]}, 1000: {"knn": [same]}}, test).reach(ours)
     assert behind is not None
     assert behind.difference.high is not None
     assert behind.difference.high < 0
     assert not behind.is_met
 
 
+def test_each_of_our_lines_is_judged_by_itself_and_the_pretrained_one_stands_for_ours() -> None:
+    test = rows()
+    same, worse = noisy(test, 0, 0.5), noisy(test, 0, 3.0)
+    found = measured({FEW: {OURS: [worse], PLAIN: [same]}, 1000: {"knn": [same]}}, test)
+    assert found.main == OURS
+    assert {reach.ours: reach.is_met for reach in found.reaches} == {OURS: False, PLAIN: True}
+    assert {reach.rival for reach in found.reaches} == {"knn"}
+
+
 def test_nothing_is_judged_without_ours_or_without_a_baseline() -> None:
     test = rows()
     score = [noisy(test, 0, 1.0)]
-    assert measured({FEW: {"knn": score}}, test).reach is None
-    assert measured({FEW: {OURS: score}, 1000: {OURS: score}}, test).reach is None
-    assert measured({100: {OURS: score}, 1000: {"knn": score}}, test).reach is None
-    assert measured({FEW: {OURS: score, "knn": score}, 1000: {}}, test).reach is None
+    assert measured({FEW: {"knn": score}}, test).reaches == []
+    assert measured({FEW: {OURS: score}, 1000: {OURS: score}}, test).reaches == []
+    assert measured({100: {OURS: score}, 1000: {"knn": score}}, test).reaches == []
+    assert measured({FEW: {OURS: score, "knn": score}, 1000: {}}, test).reaches == []
 
 
 def test_paired_differences_see_the_same_resamples() -> None:
@@ -227,23 +240,41 @@ def test_paired_differences_see_the_same_resamples() -> None:
     assert paired.difference("a", "b") == Estimate(0.0, 0.0, 0.0)
 
 
-def results(ours: float, rivals: int = 1) -> FewLabels:
-    """Figures of ``rivals`` pairs, ours as noisy as told."""
+def results(ours: float, rivals: int = 1, *, line: str = OURS) -> FewLabels:
+    """Figures of ``rivals`` pairs, one of our lines measured and as noisy as told."""
     test = rows()
-    one = measured({FEW: {"knn": [noisy(test, 1, 3.0)], OURS: [noisy(test, 1, ours)]}, 900: {"knn": [test.gain]}}, test)
+    one = measured({FEW: {"knn": [noisy(test, 1, 3.0)], line: [noisy(test, 1, ours)]}, 900: {"knn": [test.gain]}}, test)
     names = [pair.name for pair in CURVE_PAIRS][:rivals]
     return FewLabels("2026-01-01", "fast", [msgspec.structs.replace(one, name=name) for name in names])
 
 
 def test_the_section_says_plainly_whether_the_reach_is_met() -> None:
     two, three, none = results(0.0, 2), results(0.0, 3), results(3.0, 3)
-    assert "**Reach missed**: on 2 of 2 pairs, of 3 wanted" in few_labels_page.verdict(two)
-    assert "**Reach met**: on 3 of 3 pairs" in few_labels_page.verdict(three)
-    assert "**Reach missed**: on 0 of 3 pairs" in few_labels_page.verdict(none)
+    by = f"by {OUR_LINES[OURS]}"
+    assert f"**Reach missed** {by}: on 2 of 2 pairs, of 3 wanted" in few_labels_page.verdict(two)
+    assert f"**Reach met** {by}: on 3 of 3 pairs" in few_labels_page.verdict(three)
+    assert f"**Reach missed** {by}: on 0 of 3 pairs" in few_labels_page.verdict(none)
+    assert f"Not judged: {OUR_LINES[PLAIN]}" in few_labels_page.verdict(three)
     assert "zeroeval" not in few_labels_page.verdict(three)
+    assert "| mmlu_pro | knn | 900 | +0.000 [+0.000, +0.000] met | – |" in few_labels_page.reach_table(three)
     text = few_labels_page.section(three)
     assert "| APGR | 300 labels | 900 labels |" in text
     assert "without mmlu_pro and routellm_mmlu, on 600 requests of bfcl" in text
+
+
+def test_the_section_names_the_pairs_that_have_a_pretrained_encoder_and_judges_the_plain_one_too() -> None:
+    with_encoder, plain = results(0.0, 3), results(0.0, 6, line=PLAIN)
+    found = msgspec.structs.replace(plain, pairs=[*with_encoder.pairs, *plain.pairs[3:]])
+    text = few_labels_page.verdict(found)
+    assert f"**Reach met** by {OUR_LINES[OURS]}: on 3 of 3 pairs" in text
+    assert f"**Reach met** by {OUR_LINES[PLAIN]}: on 3 of 3 pairs" in text
+    assert (
+        "pretrained on other logs: routellm_mmlu; routellm_gsm8k; mmlu_pro; on the plain encoder alone: zeroeval;"
+        in text
+    )
+    bold = [few_labels_page.curve_section(pair) for pair in found.pairs]
+    assert [f"**{OUR_LINES[OURS]}**" in one for one in bold] == [True] * 3 + [False] * 3
+    assert [f"**{OUR_LINES[PLAIN]}**" in one for one in bold] == [False] * 3 + [True] * 3
 
 
 def test_a_figure_of_fewer_draws_than_the_others_says_so() -> None:
@@ -312,3 +343,27 @@ def test_a_whole_curve_is_run_resumed_and_measured(
     again = io.StringIO()
     assert curve(again) == first
     assert again.getvalue().count("there already") == 12
+
+
+def test_without_an_encoder_its_method_is_left_out_with_a_note_and_nothing_has_failed(
+    outcomes: list[Label], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(few_labels, "read_corpora", lambda: outcomes)
+    monkeypatch.setattr(few_labels, "CURVE_PAIRS", (PAIR,))
+    monkeypatch.setattr(few_labels, "COUNTS", (40,))
+    monkeypatch.setattr(few_labels, "embed", lambda texts, **more: np.ones((len(texts), 1), dtype=np.float32))
+    folders = [
+        "--encoders",
+        str(tmp_path / "none"),
+        "--work",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "few_labels.json"),
+    ]
+    chosen = few_labels.parse(["--draws", "0", "--methods", f"category,{OURS}", *folders])
+    said = io.StringIO()
+    assert few_labels.measure(chosen, Console(file=said, width=200)) == []
+    assert f"mmlu_pro: without '{OUR_LINES[OURS]}', for " in said.getvalue()
+    found = read_figures(chosen.out, FewLabels)
+    assert found is not None
+    assert found.pairs[0].main == PLAIN
