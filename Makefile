@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample shipped results readme bench bench-triples bench-peers encoders few-labels sizes clean
+.PHONY: demo test lint sample encoder shipped results readme bench bench-triples bench-peers encoders few-labels sizes clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -41,6 +41,12 @@ SHIPPED := runs/shipped
 LABEL := $(BIN)/learned-router label
 SHIPPED_NOTE := "A first try-out router, for 8B-class small models beside a frontier model: it was trained on public logs of several pairs (listed below) and, for agent steps, on our own sample, whose small tier is a far smaller model (SmolLM2-135M). It makes no promise for your models: **train on your own pair**. Each source brings at most 2,200 labels, and those of our own sample count four times: in training, in the thresholds and in the figures below."
 SHIPPED_LABELS := sample mmlu_pro zeroeval routellm_mmlu routellm_gsm8k routellm_mtbench arena_bench tau2_airline
+
+# The encoder that training begins with: from the public logs whose licences allow it
+ENCODER_LOGS := mmlu_pro zeroeval routellm_mmlu routellm_gsm8k routellm_mtbench arena_bench
+
+encoder: $(VENV)/.train ## pretrain exported/routing-minilm-l6 again, from the corpora
+	$(BIN)/python -m learned_router.training.pretrain $(ENCODER_LOGS:%=$(CORPORA)/%.jsonl.gz) --out exported/routing-minilm-l6
 
 shipped: $(VENV)/.train ## train exported/small-frontier again, from the corpora
 	$(LABEL) data/sample.jsonl.gz --tier small=SmolLM2-135M-Instruct --tier frontier=reference --out $(SHIPPED)/sample.jsonl.gz

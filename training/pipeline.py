@@ -30,6 +30,7 @@ from learned_router.training.evaluation import Evaluation
 from learned_router.training.fit import bare_label, fit, forget_checkpoints, predict
 from learned_router.training.labels import LabelSet, check_trainable
 from learned_router.training.model import CalibratedNet, find_tokenizer
+from learned_router.training.pretrained import find_pretrained, read_about
 from learned_router.training.recipe import Recipe
 from learned_router.training.records import Label, label_request
 from learned_router.training.thresholds import OperatingPoint, choose_threshold
@@ -111,6 +112,8 @@ def train(
         prediction.quality, expected, {mode: point.threshold for mode, point in points.items()}, difference
     )
     sources, licences = labels.sources()
+    pretrained = find_pretrained(recipe.encoder.name)
+    encoder = read_about(pretrained) if pretrained else None
     config = Config(
         schema_version=SCHEMA_VERSION,
         name=out.name,
@@ -151,7 +154,7 @@ def train(
             evaluation = evaluate(router, labels.labels, baselines=baselines, seed=seed, cache=cache, progress=say)
         requests = [_plain(label_request(label)) for label in (references or calibration)]
         lines = [msgspec.json.encode(reference) for reference in make_references(router, requests)]
-        card = write_card(config, evaluation, graph_bytes=len(graph), agreement=agreement, note=note)
+        card = write_card(config, evaluation, graph_bytes=len(graph), agreement=agreement, note=note, encoder=encoder)
         return {
             "metrics.json": _pretty(evaluation or {}),
             "reference.jsonl": b"\n".join(lines) + b"\n",

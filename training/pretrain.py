@@ -11,6 +11,8 @@ import datetime
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import permutations
 from pathlib import Path
 
 import msgspec
@@ -19,11 +21,12 @@ from rich.console import Console
 
 from learned_router.encoder import Packer
 from learned_router.errors import InputError, LearnedRouterError
+from learned_router.training.card import UnseenFigures, write_encoder_card
 from learned_router.training.fit import fit, forget_checkpoints, predict
 from learned_router.training.importers.logs import read_pairs
 from learned_router.training.labelling.duplicates import Fingerprints
 from learned_router.training.labelling.label_run import describe_skipped
-from learned_router.training.metrics import apgr, trace_curve
+from learned_router.training.metrics import apgr, bootstrap, percentile_interval, trace_curve
 from learned_router.training.model import RouterNet, find_tokenizer, load_encoder
 from learned_router.training.pretrained import Pretrained, save_pretrained
 from learned_router.training.recipe import Recipe, load_recipe
@@ -34,6 +37,9 @@ from learned_router.training.split import split
 RECIPE = Path(__file__).with_suffix(".toml")
 # A pair of models is shown in the report when a corpus's fold holds this many requests that both answered
 REPORT_ROWS = 100
+# of mean scores, below which a pair has nothing to recover
+LEAST_GAP = 0.02
+RESAMPLES = 200
 # Stands before a log's name for the head that learns how much its requests ask for, beside those of its models
 EASE = "ease @ "
 # 0 leaves every request its weight, 1 lets every log count the same
@@ -143,25 +149,41 @@ def balance(labels: Sequence[Label]) -> list[Label]:
 
 def report(
     net: RouterNet, tiers: Sequence[str], fold: Sequence[Label], packer: Packer, recipe: Recipe
-) -> dict[str, dict[str, float]]:
-    """On labels that were not trained on, by source: mean APGR over the ordered pairs of its models that have a gap."""
+) -> list[UnseenFigures]:
+    """What the heads make of labels that were not trained on, by source."""
     logits, _, _ = predict(net, fold, packer, recipe)
     predicted = 1 / (1 + np.exp(-logits))
     truth = np.array([[label.quality.get(tier, np.nan) for tier in tiers] for label in fold])
-    found = {}
+    found = []
     for source in sorted({label.source or "unnamed" for label in fold}):
         mine = [i for i, tier in enumerate(tiers) if tier.endswith(f"@ {source}") and not tier.startswith(EASE)]
-        values = []
-        for low in mine:
-            for high in mine:
-                both = ~np.isnan(truth[:, low]) & ~np.isnan(truth[:, high])
-                gap = (truth[both, high] - truth[both, low]).mean() if both.sum() >= REPORT_ROWS else 0.0
-                if gap > 0.02:
-                    score = predicted[both, high] - predicted[both, low]
-                    values.append(float(apgr(trace_curve(score, truth[both, low], truth[both, high]))))
-        if values:
-            found[source] = {"pairs": len(values), "apgr": float(np.mean(values))}
+        rows = np.array([(label.source or "unnamed") == source for label in fold])
+        pairs = [pair for pair in permutations(mine, 2) if _has_gap(truth[:, pair])]
+        if not pairs:
+            continue
+        groups = [label.group or label.id for label, here in zip(fold, rows, strict=True) if here]
+        mean = partial(_mean_apgr, predicted[rows], truth[rows], pairs)
+        low, high = percentile_interval(bootstrap(mean, groups, resamples=RESAMPLES))
+        found.append(UnseenFigures(source, int(rows.sum()), len(pairs), float(mean(np.ones(rows.sum()))), low, high))
     return found
+
+
+def _has_gap(truth: np.ndarray) -> bool:
+    """Whether enough requests were answered by both models, (n, 2), and the second is the better one."""
+    both = ~np.isnan(truth).any(axis=1)
+    return bool(both.sum() >= REPORT_ROWS and (truth[both, 1] - truth[both, 0]).mean() > LEAST_GAP)
+
+
+def _mean_apgr(
+    predicted: np.ndarray, truth: np.ndarray, pairs: Sequence[tuple[int, int]], weight: np.ndarray
+) -> np.ndarray:
+    """Mean over pairs of models: weight (…, n) → (…)."""
+    values = []
+    for low, high in pairs:
+        both = ~np.isnan(truth[:, low]) & ~np.isnan(truth[:, high])
+        score = predicted[both, high] - predicted[both, low]
+        values.append(apgr(trace_curve(score, truth[both, low], truth[both, high], weight[..., both])))
+    return np.asarray(np.mean(values, axis=0))
 
 
 def main() -> int:
@@ -204,8 +226,10 @@ def main() -> int:
         save_pretrained(net, load_encoder(recipe.encoder), arguments.out, about)
         forget_checkpoints(work)
         fold = [label for label in labels if label.split == "calibration" and label.source in sources]
-        for source, row in report(net, tiers, fold, packer, recipe).items():
-            console.print(f"{source}: APGR {row['apgr']:.3f}, mean of {row['pairs']:.0f} pairs, on unseen requests")
+        found = report(net, tiers, fold, packer, recipe)
+        for row in found:
+            console.print(f"{row.source}: APGR {row.apgr:.3f}, mean of {row.pairs} pairs, on unseen requests")
+        (arguments.out / "README.md").write_text(write_encoder_card(arguments.out.name, about, found), encoding="utf-8")
     except LearnedRouterError as error:
         print(error, file=sys.stderr)
         return 2

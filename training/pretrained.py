@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
+from learned_router.artifact import exported_folders
 from learned_router.errors import InputError
 
 ABOUT = "pretrained.json"
@@ -39,9 +40,15 @@ class Pretrained(msgspec.Struct, frozen=True, kw_only=True):
     created: str
 
 
-def is_pretrained(folder: Path | str) -> bool:
-    """Whether a routing-pretrained encoder lies there."""
-    return (Path(folder) / ABOUT).is_file()
+def find_pretrained(name: Path | str) -> Path | None:
+    """The folder of a routing-pretrained encoder, given its path, or its name where it ships with the package.
+
+    None where it is another kind of encoder.
+    """
+    for folder in (Path(name), *(place / name for place in exported_folders())):
+        if (folder / ABOUT).is_file():
+            return folder
+    return None
 
 
 def read_about(folder: Path) -> Pretrained:
@@ -62,7 +69,8 @@ def save_pretrained(net: nn.Module, began: nn.Module, folder: Path, about: Pretr
         if name.startswith(TRUNK) and not torch.equal(tensor, before[name.removeprefix(TRUNK)])
     }
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(kept, folder / WEIGHTS)
+    # save_file would leave a file that its owner alone can read
+    (folder / WEIGHTS).write_bytes(save(kept))
     (folder / ABOUT).write_bytes(msgspec.json.format(msgspec.json.encode(about)) + b"\n")
 
 

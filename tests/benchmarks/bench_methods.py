@@ -25,6 +25,7 @@ from learned_router.training import baselines
 from learned_router.training.baselines import Floats, Rows, Vectors
 from learned_router.training.labels import LabelSet, sha256_of
 from learned_router.training.pipeline import train
+from learned_router.training.pretrained import find_pretrained
 from learned_router.training.recipe import Recipe, load_recipe
 from learned_router.training.records import Label, Skipped, label_request
 from learned_router.training.report import NAMES
@@ -35,8 +36,8 @@ TIERS = ("small", "frontier")
 
 # Names of recipes, or paths of their files. MAIN is the one that the page's main table shows: named beforehand, for the
 # best of several by their test figures would be better than it is.
-RECIPES = ("fast", "standard")
-MAIN = "fast"
+RECIPES = ("plain", "fast", "standard")
+MAIN = "plain"
 
 # (hidden layers, epochs) and (trees, leaves of each), chosen on a fold of the training labels.
 NETWORKS = (((32,), 40), ((128, 64), 5), ((128, 64), 20), ((128, 64), 100))
@@ -251,9 +252,9 @@ def of_quality(quality: Floats, taken: Mapping[str, NDArray[np.intp]] | None = N
 
 
 def hash_recipe(recipe: Recipe) -> str:
-    """The recipe's hash and, where its encoder is a folder of ours, that of the weights in it."""
+    """The recipe's hash and, where its encoder is one of ours, that of the weights in it."""
     digest = hashlib.sha256(recipe.sha256.encode())
-    folder = Path(recipe.encoder.name)
-    for path in sorted(folder.glob("*.safetensors")) if folder.is_dir() else []:
+    folder = find_pretrained(recipe.encoder.name)
+    for path in sorted(folder.glob("*.safetensors")) if folder else []:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()

@@ -18,7 +18,7 @@ from corpora import CORPORA, left_out_with
 
 from learned_router.errors import InputError
 from learned_router.training.pretrain import RECIPE
-from learned_router.training.pretrained import is_pretrained, read_about
+from learned_router.training.pretrained import find_pretrained, read_about
 
 ENCODERS = Path("runs/encoders")
 # of each of these logs, the pair without a limit on its labels that comes first is the one measured
@@ -36,7 +36,7 @@ def find_encoder_without(encoders: Path, log: str) -> Path | None:
     Raises InputError when what lies there has learned from the log or one of its relatives.
     """
     folder = encoder_folder(encoders, log)
-    if not is_pretrained(folder):
+    if not find_pretrained(folder):
         return None
     if learned := sorted(set(left_out_with(log)) & set(read_about(folder).requests)):
         raise InputError(

@@ -148,7 +148,7 @@ def results() -> Sizes:
 
 def test_the_section_shows_what_a_size_is_worth_and_costs() -> None:
     text = sizes_page.section(results())
-    assert "| nano | 2 | 64 | 0.580 [0.530, 0.630] | -0.070 [-0.100, +0.020] |" in text
+    assert "| nano | 1 | 128 | 0.580 [0.530, 0.630] | -0.070 [-0.100, +0.020] |" in text
     assert "| base | 6 | 128 | 0.650 [0.600, 0.700] |  |" in text
     assert "| nano | 1.0 / 1.0 ms, 0.20 × |" in text
     assert "20.0 MB | 20.7 MB |" in text

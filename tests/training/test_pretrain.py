@@ -21,7 +21,7 @@ from learned_router.training.fit import fit
 from learned_router.training.labels import load_labels
 from learned_router.training.model import RouterNet, build_net, find_encoder, load_encoder
 from learned_router.training.pipeline import train
-from learned_router.training.pretrained import ABOUT, WEIGHTS, is_pretrained, read_about
+from learned_router.training.pretrained import ABOUT, WEIGHTS, find_pretrained, read_about
 from learned_router.training.recipe import EncoderKnobs, Recipe, load_recipe
 from learned_router.training.records import Label, Output, Record, Skipped, read_labels, write_jsonl
 from learned_router.training.split import split
@@ -209,7 +209,7 @@ def test_an_encoder_that_is_torn_is_refused_with_what_to_do(
     (torn / ABOUT).write_bytes(about[:40])
     with pytest.raises(InputError, match=r"pretrained\.json"):
         fitted()
-    assert is_pretrained(torn)
+    assert find_pretrained(torn) == torn
 
 
 @pytest.mark.parametrize(("asked", "refused"), [(0, False), (2, False), (3, True)])
