@@ -37,7 +37,7 @@ from learned_router.training.thresholds import OperatingPoint, choose_threshold
 from learned_router.view import FEATURES, make_view
 
 # Training requests that the out-of-distribution score is fitted on: enough for 64 components, seconds to embed
-KNOWN_ROWS = 4_000
+KNOWN_ROWS = 2_000
 VERSIONS_OF = ("learned-router", "torch", "transformers", "onnxruntime")
 
 
