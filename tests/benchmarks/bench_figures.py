@@ -50,6 +50,7 @@ class TierFigures(msgspec.Struct, frozen=True):
 class MethodFigures(msgspec.Struct, frozen=True):
     """One method on one pair: means over seeds. by_seed: APGR of each. seconds: mean time of a run.
 
+    seeded: whether another seed would have given other figures.
     curve: mean quality at 0, 2, … 100 % of calls to the frontier. versus: APGR minus the best rival's; ours only.
     """
 
@@ -67,6 +68,7 @@ class MethodFigures(msgspec.Struct, frozen=True):
     modes: list[ModeFigures] = []
     tiers: list[TierFigures] = []
     versus: Comparison | None = None
+    seeded: bool = True
 
 
 class PairFigures(msgspec.Struct, frozen=True):
@@ -173,6 +175,7 @@ def measure_pair(
                 ],
                 tiers=_measure_tiers([one.quality for one in scored if one.quality is not None], test),
                 versus=versus,
+                seeded=methods[name].seeded,
             )
         )
     return PairFigures(

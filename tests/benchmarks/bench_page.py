@@ -189,7 +189,11 @@ def seeds(benchmark: Benchmark) -> str:
     lines = []
     for pair in benchmark.pairs:
         by_name = {method.name: method for method in pair.methods}
-        ours = [f"{m.shown.removeprefix('ours, ')}: {len(m.seeds)}" for m in pair.methods if m.kind == "ours"]
+        ours = [
+            f"{m.shown.removeprefix('ours, ')}: {len(m.seeds) if m.seeded else 'one, for none changes it'}"
+            for m in pair.methods
+            if m.kind == "ours"
+        ]
         others = [len(m.seeds) for m in pair.methods if m.kind != "ours"]
         few = " **Fewer seeds than elsewhere: read its figures with that in mind.**" if _is_thin(pair) else ""
         lacking = [name for name in names if name not in by_name]
@@ -202,7 +206,7 @@ def seeds(benchmark: Benchmark) -> str:
 
 
 def _is_thin(pair: PairFigures) -> bool:
-    return any(method.kind == "ours" and len(method.seeds) < SEEDS for method in pair.methods)
+    return any(method.kind == "ours" and method.seeded and len(method.seeds) < SEEDS for method in pair.methods)
 
 
 def fill(text: str, benchmark: Benchmark) -> str:

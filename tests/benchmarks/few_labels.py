@@ -87,8 +87,9 @@ def run_pair(
             wanted = {name: method for name, method in methods.items() if name in chosen.methods}
             # the draw is the seed of training too, so that the mean over draws is one over both
             failed += run_methods(task, wanted, [draw], chosen.work, console, again=chosen.again)
-            for name in wanted:  # a router takes 25 MB, there are a hundred and more of them, and none is asked again
-                shutil.rmtree(run_path(chosen.work, drawn.name, name, draw).with_suffix(""), ignore_errors=True)
+            for name, method in wanted.items():  # a router takes 25 MB, there are a hundred, and none is asked again
+                seed = draw if method.seeded else 0
+                shutil.rmtree(run_path(chosen.work, drawn.name, name, seed).with_suffix(""), ignore_errors=True)
             for name, by_seed in stored_runs(task, methods, chosen.work).items():
                 seed = draw if methods[name].seeded else 0
                 if seed in by_seed:
