@@ -42,7 +42,7 @@ LABEL := $(BIN)/learned-router label
 SHIPPED_NOTE := "A first try-out router, for 8B-class small models beside a frontier model: it was trained on public logs of several pairs (listed below) and, for agent steps, on our own sample, whose small tier is a far smaller model (SmolLM2-135M). It makes no promise for your models: **train on your own pair**. Each source brings at most 2,200 labels, and those of our own sample count four times: in training, in the thresholds and in the figures below."
 SHIPPED_LABELS := sample mmlu_pro zeroeval routellm_mmlu routellm_gsm8k routellm_mtbench arena_bench tau2_airline
 
-# The encoder that training begins with: from the public logs whose licences allow it
+# The encoder of recipe pretrained: from the public logs whose licences allow it
 ENCODER_LOGS := mmlu_pro zeroeval routellm_mmlu routellm_gsm8k routellm_mtbench arena_bench
 
 encoder: $(VENV)/.train ## pretrain exported/routing-minilm-l6 again, from the corpora

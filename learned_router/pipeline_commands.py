@@ -180,7 +180,7 @@ def label(
 def train(
     labels: LabelFiles,
     out: Annotated[Path, typer.Option(help="Artifact folder to write.")],
-    recipe: Annotated[str, typer.Option(help="fast, plain, standard, or a TOML file.")] = "fast",
+    recipe: Annotated[str, typer.Option(help="fast, pretrained, standard, or a TOML file.")] = "fast",
     size: Annotated[
         str | None,
         typer.Option(help="nano, small or base: layers and tokens that a decision costs; else as in the recipe."),
@@ -290,7 +290,7 @@ def evaluate(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for labels, artifact and picture.")] = Path("runs/demo"),
-    recipe: Annotated[str, typer.Option(help="fast, plain, standard, or a TOML file.")] = "fast",
+    recipe: Annotated[str, typer.Option(help="fast, pretrained, standard, or a TOML file.")] = "fast",
     seed: SeedOption = 0,
 ) -> None:
     """Run everything on the embedded sample: label, split, train, calibrate, export, evaluate, route."""

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
 from learned_router.errors import InputError
 from learned_router.request import STEPS
@@ -49,8 +49,17 @@ def find_encoder(name: str | None = None) -> Path | str:
 
 
 def find_tokenizer(name: str) -> Path:
-    """The encoder's ``tokenizer.json``, in the format of the library ``tokenizers``."""
-    return Path(find_encoder(name)) / "tokenizer.json"
+    """The encoder's ``tokenizer.json``, in the format of the library ``tokenizers``; of a hub name, it is fetched.
+
+    Raises InputError when there is none.
+    """
+    where = find_encoder(name)
+    try:
+        found = cached_file(str(where), "tokenizer.json")
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"encoder {name!r}: has no tokenizer.json ({reason}); name an encoder that has one") from None
+    return Path(str(found))
 
 
 def load_encoder(knobs: EncoderKnobs) -> nn.Module:

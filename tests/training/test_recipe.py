@@ -100,7 +100,7 @@ def test_a_default_mode_that_is_no_mode_is_refused_with_those_there_are(tmp_path
 
 
 def test_a_missing_recipe_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(InputError, match="fast, plain, standard") as error:
+    with pytest.raises(InputError, match="fast, pretrained, standard") as error:
         load_recipe("no-such-recipe")
     assert "'no-such-recipe'" in str(error.value)
 
