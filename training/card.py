@@ -142,9 +142,9 @@ changed. It learned from no request that could stand in the calibration or test 
 
 ## Measured
 
-Its own heads on requests that it did not learn from (the calibration split): mean APGR over the ordered pairs of a log's
-models with a gap between them, 95 % intervals from resamples of whole groups. What it is worth to a router that begins
-with it, on logs that it has not seen: docs/benchmark.md, "Few labels".
+What it is worth to a router that begins with it, on logs that it has not seen: docs/benchmark.md, "Few labels" and "Each pair".
+Heads for its own models, on requests that it did not learn from (the calibration split): mean APGR over the ordered pairs of a
+log's models with a gap between them, 95 % intervals from resamples of whole groups.
 
 | source | requests | pairs | mean APGR |
 |---|---|---|---|

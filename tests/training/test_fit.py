@@ -17,7 +17,7 @@ import torch
 from learned_router.encoder import Packer
 from learned_router.request import STEPS, Message
 from learned_router.router import Router
-from learned_router.training.fit import bare_label, fit, predict
+from learned_router.training.fit import LabelRows, bare_label, fit, predict
 from learned_router.training.model import RouterNet, load_encoder
 from learned_router.training.recipe import Recipe
 from learned_router.training.records import Label, Skipped, label_request, read_labels
@@ -229,3 +229,27 @@ def test_a_killed_training_goes_on_from_its_checkpoint_and_leaves_none(
     assert (resumed.returncode, resumed.stdout) == (0, f"begins at step {step} of 108\n"), resumed.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["router"]
     assert Router.load(out).route("list the open tickets").tier in ("small", "frontier")
+
+
+def test_every_way_a_row_is_shown_counts_as_often_as_it_is_shown(
+    packer: Packer, tiny_recipe: Recipe, labels: list[Label]
+) -> None:
+    tool = {"type": "function", "function": {"name": "list_orders", "parameters": {"type": "object"}}}
+    full = msgspec.structs.replace(labels[0], step="plan", tools=[tool])
+    no_step = msgspec.structs.replace(full, step=None)
+    prompt = msgspec.structs.replace(no_step, tools=None)
+    recipe = knobs(tiny_recipe, step_dropout=0.3, bare_share=0.1)
+    rows = LabelRows([full, no_step, prompt], packer, recipe, hide=True)
+    shares = [[round(share, 6) for *_, share in rows.ways(place)] for place in range(3)]
+    assert shares == [[0.6, 0.3, 0.1], [0.9, 0.1], [1.0]]
+    assert rows.ways(1)[1][0] == rows.ways(2)[0][0]  # a bare prompt is what its last message alone would be
+    plain = LabelRows([full], packer, recipe)
+    assert [share for *_, share in plain.ways(0)] == [1.0]
+
+
+def test_the_heads_of_a_frozen_encoder_do_not_depend_on_the_seed(
+    packer: Packer, tiny_recipe: Recipe, labels: list[Label], tmp_path: Path
+) -> None:
+    recipe = knobs(tiny_recipe, epochs=0)
+    one, other = (fit(labels, packer, recipe, tmp_path / str(seed), seed=seed) for seed in (0, 1))
+    assert torch.equal(one.quality.weight, other.quality.weight)
