@@ -109,7 +109,7 @@ def _before(encoder: Pretrained | None) -> str:
     if encoder is None:
         return ""
     return f"""
-Before that, its encoder was pretrained on what {encoder.models} models of public logs got right:
+Before that, its encoder was pretrained on which requests models of public logs got right:
 
 {_source_table(encoder)}
 """
@@ -125,16 +125,13 @@ def _source_table(about: Pretrained) -> str:
 
 def write_encoder_card(name: str, about: Pretrained, found: Sequence[UnseenFigures]) -> str:
     """Markdown of a pretrained encoder's card."""
-    rows = "\n".join(
-        f"| {row.source} | {row.requests:,} | {row.pairs} | {row.apgr:.3f} [{row.low:.3f}, {row.high:.3f}] |"
-        for row in found
-    )
+    measured = _unseen_table(found)
     return f"""# {name}
 
 A routing-pretrained encoder, for `learned-router train --recipe pretrained` to begin with. It is
-`{about.encoder}`, taught what {about.models} models of public logs got right and how long their answers were, each by a head
-of its own, all at once. The heads are gone; the layers that changed are kept, in float16, beside the name of what they
-changed. It learned from no request that could stand in the calibration or test split of anybody's labels of these logs.
+`{about.encoder}`, taught by {about.models} heads at once what each model of some public logs got right, and how long each log's
+answers were. The heads are gone; the layers that changed are kept, in float16, beside the name of what they changed.
+It learned from no request that could stand in the calibration or test split of anybody's labels of these logs.
 
 ## Trained on
 
@@ -142,14 +139,8 @@ changed. It learned from no request that could stand in the calibration or test 
 
 ## Measured
 
-What it is worth to a router that begins with it, on logs that it has not seen: docs/benchmark.md, "Few labels" and "Each pair".
-Heads for its own models, on requests that it did not learn from (the calibration split): mean APGR over the ordered pairs of a
-log's models with a gap between them, 95 % intervals from resamples of whole groups.
-
-| source | requests | pairs | mean APGR |
-|---|---|---|---|
-{rows}
-
+What it is worth to a router that begins with it, on logs that it has not seen: docs/benchmark.md, "Few labels".
+{measured}
 ## Limits
 
 - It knows the kinds of request above alone. On public logs of function calls, which it had not seen, routers that began with
@@ -161,4 +152,20 @@ log's models with a gap between them, 95 % intervals from resamples of whole gro
 
 `python -m learned_router.training.pretrain`, recipe sha256 {about.recipe_sha256[:12]}, seed {about.seed}, {about.created};
 in the repository `make encoder`.
+"""
+
+
+def _unseen_table(found: Sequence[UnseenFigures]) -> str:
+    if not found:
+        return ""
+    rows = "\n".join(
+        f"| {row.source} | {row.requests:,} | {row.pairs} | {row.apgr:.3f} [{row.low:.3f}, {row.high:.3f}] |"
+        for row in found
+    )
+    return f"""Its own heads, on requests that it did not learn from (the calibration split): mean APGR over the ordered pairs of
+a log's models with a gap between them, 95 % intervals from resamples of whole groups.
+
+| source | requests | pairs | mean APGR |
+|---|---|---|---|
+{rows}
 """

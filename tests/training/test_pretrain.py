@@ -281,3 +281,20 @@ def test_ease_is_learned_beside_the_models_and_is_none_of_them(logs: Path) -> No
         name for label in plain for name in label.quality
     } == {"ease @ own"}
     assert all(0.0 <= label.quality["ease @ own"] <= 1.0 for label in eased)
+
+
+def test_the_command_leaves_a_card_with_sources_and_what_was_measured(pretrained: Path) -> None:
+    card = (pretrained / "README.md").read_text(encoding="utf-8")
+    about = read_about(pretrained)
+    assert f"| own | {about.requests['own']:,} |" in card
+    assert about.recipe_sha256[:12] in card
+
+
+def test_the_encoder_that_ships_is_found_by_its_name_and_its_weights_fit() -> None:
+    recipe = load_recipe("pretrained")
+    folder = find_pretrained(recipe.encoder.name)
+    assert folder is not None
+    learned = load_file(folder / WEIGHTS)
+    net = build_net(recipe, np.zeros((2, len(FEATURES)), dtype=np.float32), 2)
+    state = net.state_dict()
+    assert all(torch.equal(state[name], tensor.float()) for name, tensor in learned.items())
