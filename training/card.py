@@ -129,8 +129,8 @@ def write_encoder_card(name: str, about: Pretrained, found: Sequence[UnseenFigur
     return f"""# {name}
 
 A routing-pretrained encoder, for `learned-router train --recipe pretrained` to begin with. It is
-`{about.encoder}`, taught by {about.models} heads at once what each model of some public logs got right, and how long each log's
-answers were. The heads are gone; the layers that changed are kept, in float16, beside the name of what they changed.
+`{about.encoder}`, taught by {about.models} heads at once what each model of some public logs got right, and how long each
+log's answers were. The heads are gone; the layers that changed are kept, in float16, beside the name of what they changed.
 It learned from no request that could stand in the calibration or test split of anybody's labels of these logs.
 
 ## Trained on
@@ -162,8 +162,8 @@ def _unseen_table(found: Sequence[UnseenFigures]) -> str:
         f"| {row.source} | {row.requests:,} | {row.pairs} | {row.apgr:.3f} [{row.low:.3f}, {row.high:.3f}] |"
         for row in found
     )
-    return f"""Its own heads, on requests that it did not learn from (the calibration split): mean APGR over the ordered pairs of
-a log's models with a gap between them, 95 % intervals from resamples of whole groups.
+    return f"""Its heads, on requests that it did not learn from (the calibration split): mean APGR over the ordered pairs
+of a log's models with a gap between them, 95 % intervals from resamples of whole groups.
 
 | source | requests | pairs | mean APGR |
 |---|---|---|---|
