@@ -213,7 +213,7 @@ def test_a_size_is_what_the_artifact_says_it_is_and_without_one_the_recipe_holds
         "[view]\nmax_tokens = 150\n[fit]\nepochs = 0\n",
         encoding="utf-8",
     )
-    for options, name, tokens in (([], "tiny", 150), (["--size", "nano"], "tiny, size nano", 64)):
+    for options, name, tokens in (([], "tiny", 150), (["--size", "nano"], "tiny, size nano", 128)):
         out = tmp_path / f"router-{tokens}"
         train = ["train", label_file, "--recipe", recipe, "--out", out, "--no-baselines", "--quiet"]
         assert command(*train, *options)[0] == 0
