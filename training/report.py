@@ -152,7 +152,7 @@ def sections(evaluation: Evaluation, *, brief: bool = False) -> list[Section]:
                     f"{task.rows:,}",
                     f"{task.quality[cheapest]:.3f}",
                     f"{task.quality[top]:.3f}",
-                    interval(task.apgr, _decimal),
+                    interval(task.apgr, decimal),
                 ]
                 for task in evaluation.tasks
             ],
@@ -172,9 +172,9 @@ def _by_apgr(methods: Sequence[MethodResult]) -> list[MethodResult]:
 def _method_row(method: MethodResult, brief: bool) -> list[str]:
     return [
         NAMES.get(method.name, method.name),
-        interval(method.apgr, _decimal),
+        interval(method.apgr, decimal),
         *(_figure(estimate, percent, brief) for estimate in (method.cpt50, method.cpt80)),
-        _figure(method.aiq, _decimal, brief),
+        _figure(method.aiq, decimal, brief),
     ]
 
 
@@ -207,7 +207,7 @@ def _notes(evaluation: Evaluation) -> list[str]:
     if evaluation.versus_best:
         rival = NAMES.get(evaluation.versus_best.baseline, evaluation.versus_best.baseline)
         difference = evaluation.versus_best.difference
-        notes.insert(0, f"APGR of this router minus the best baseline ({rival}): {interval(difference, _signed)}.")
+        notes.insert(0, f"APGR of this router minus the best baseline ({rival}): {interval(difference, signed)}.")
     if evaluation.modes:
         notes.append(_certified_note(evaluation.modes))
     if evaluation.left_out:
@@ -236,11 +236,13 @@ def interval(estimate: Estimate, show: Callable[[float], str]) -> str:
     return f"{show(estimate.value)} [{show(estimate.low)}, {show(estimate.high)}]"
 
 
-def _decimal(value: float) -> str:
+def decimal(value: float) -> str:
+    """Three decimals, ``"0.123"``."""
     return f"{value:.3f}"
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """Three decimals with their sign, ``"+0.123"``."""
     return f"{value:+.3f}"
 
 

@@ -21,7 +21,7 @@ from bench_store import read_figures
 from page_regions import check_page, fill_regions
 
 from learned_router.training.evaluation import Estimate
-from learned_router.training.report import interval, markdown_table, percent
+from learned_router.training.report import decimal, interval, markdown_table, percent, signed
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "benchmark.md"
@@ -89,7 +89,7 @@ def main_table(benchmark: Benchmark) -> str:
                 _apgr(rival),
                 f"**{_apgr(ours)}**" if ours else "not run",
                 f"{pair.reach:.2f} {_met(ours, pair)}".strip(),
-                interval(ours.versus.difference, _signed) if ours and ours.versus else "–",
+                interval(ours.versus.difference, signed) if ours and ours.versus else "–",
             ]
         )
     return markdown_table(header, rows)
@@ -103,8 +103,8 @@ def mean_table(benchmark: Benchmark) -> str:
         [
             f"**{method.shown}**" if method.kind == "ours" else method.shown,
             str(method.pairs),
-            interval(method.apgr, _decimal),
-            interval(method.minus, _signed) if method.minus else "",
+            interval(method.apgr, decimal),
+            interval(method.minus, signed) if method.minus else "",
         ]
         for method in benchmark.means
     ]
@@ -168,10 +168,10 @@ def pair_section(pair: PairFigures) -> str:
             f"**{method.shown}**" if method.kind == "ours" else method.shown,
             _apgr(method),
             *(interval(estimate, percent) for estimate in (method.cpt50, method.cpt80)),
-            interval(method.aiq, _decimal),
+            interval(method.aiq, decimal),
             " ".join("–" if value is None else f"{value:.3f}" for value in method.by_seed),
             f"{method.seconds:,.1f}",
-            interval(method.versus.difference, _signed) if method.versus else "best" if method is best else "",
+            interval(method.versus.difference, signed) if method.versus else "best" if method is best else "",
         ]
         for method in sorted(pair.methods, key=lambda method: -(method.apgr.value or 0.0))
     ]
@@ -224,19 +224,11 @@ def fill_page(benchmark: Benchmark, page: Path = PAGE) -> None:
 
 
 def _apgr(method: MethodFigures | None) -> str:
-    return interval(method.apgr, _decimal) if method else "–"
+    return interval(method.apgr, decimal) if method else "–"
 
 
 def _listed(names: list[str]) -> str:
     return "; ".join(names) or "none"
-
-
-def _decimal(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}"
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from bench_store import read_figures
 from few_labels_figures import FEW, OUR_LINES, OURS, CurveFigures, FewLabels, LineFigures, Reach
 
 from learned_router.training.picture import BASELINE_COLOURS, ROUTER_COLOUR
-from learned_router.training.report import interval, markdown_table
+from learned_router.training.report import decimal, interval, markdown_table, signed
 
 RESULTS = Path(__file__).resolve().parent / "results" / "few_labels.json"
 PICTURE = "benchmark-few-labels.png"
@@ -88,7 +88,7 @@ def reach_table(found: FewLabels) -> str:
 
 
 def _reach(reach: Reach | None) -> str:
-    return f"{interval(reach.difference, _signed)} {'met' if reach.is_met else '**missed**'}" if reach else "–"
+    return f"{interval(reach.difference, signed)} {'met' if reach.is_met else '**missed**'}" if reach else "–"
 
 
 def curve_section(pair: CurveFigures) -> str:
@@ -149,7 +149,7 @@ def draw_curves(found: FewLabels) -> bytes:
 def _cell(line: LineFigures, draws: int) -> str:
     """APGR with its interval, and how many draws stand behind it where they are fewer than elsewhere."""
     fewer = f" ({len(line.draws)} of {draws} draws)" if len(line.draws) < draws else ""
-    return interval(line.apgr, _decimal) + fewer
+    return interval(line.apgr, decimal) + fewer
 
 
 def _methods(pair: CurveFigures) -> dict[str, str]:
@@ -165,11 +165,3 @@ def _line(pair: CurveFigures, name: str) -> tuple[list[int], list[LineFigures]]:
 
 def _listed(names: list[str]) -> str:
     return "; ".join(names) or "none"
-
-
-def _decimal(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}"

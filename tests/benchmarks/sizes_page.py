@@ -15,7 +15,7 @@ from speed import megabytes
 
 from learned_router.training.picture import BASELINE_COLOURS, ROUTER_COLOUR
 from learned_router.training.recipe import SIZES
-from learned_router.training.report import interval, markdown_table
+from learned_router.training.report import decimal, interval, markdown_table, signed
 
 RESULTS = Path(__file__).resolve().parent / "results" / "sizes.json"
 PICTURE = "benchmark-sizes.png"
@@ -121,12 +121,4 @@ def _time(size: SizeFigures) -> float:
 
 
 def _cells(quality: Quality, size: str) -> list[str]:
-    return [interval(quality.apgr, _decimal), "" if size == BASE else interval(quality.minus_base, _signed)]
-
-
-def _decimal(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}"
+    return [interval(quality.apgr, decimal), "" if size == BASE else interval(quality.minus_base, signed)]

@@ -15,7 +15,7 @@ from triples_models import TRIPLES
 from triples_picture import draw_triples, find_method
 
 from learned_router.training.evaluation import Estimate
-from learned_router.training.report import interval, markdown_table, percent
+from learned_router.training.report import decimal, interval, markdown_table, percent, signed
 
 RESULTS = Path(__file__).resolve().parent / "results" / "triples.json"
 PICTURE = "benchmark-triples.png"
@@ -54,7 +54,7 @@ def verdict(benchmark: TripleBenchmark) -> str:
         if ours is None:
             lines.append(f"- {triple.name}: ours is not run.")
             continue
-        against = [f"{standing(one.aiq)} {_rival(triple, one)} ({interval(one.aiq, _signed)})" for one in ours.versus]
+        against = [f"{standing(one.aiq)} {_rival(triple, one)} ({interval(one.aiq, signed)})" for one in ours.versus]
         lines.append(f"- {triple.name}: by AIQ, ours with three tiers is {' and '.join(against) or 'alone'}.")
     absent = [known.name for known in TRIPLES if known.name not in {triple.name for triple in benchmark.triples}]
     if absent:
@@ -78,7 +78,7 @@ def main_table(benchmark: TripleBenchmark) -> str:
         by_rival = {one.rival: one for one in ours.versus} if ours else {}
         differences = [by_rival.get(name or "") for name in (triple.two_tiers, triple.baseline)]
         for figure, words, show, show_difference in (
-            ("aiq", "AIQ", _decimal, _signed),
+            ("aiq", "AIQ", decimal, signed),
             ("saved95", "cost saved at 95 % of the quality", percent, _signed_points),
             ("saved98", "cost saved at 98 % of the quality", percent, _signed_points),
         ):
@@ -121,8 +121,8 @@ def cost_table(benchmark: TripleBenchmark) -> str:
             f"{tier.output:g}",
             f"{tier.price:.4g}",
             percent(tier.price / triple.tiers[-1].price),
-            _decimal(tier.cost),
-            _decimal(tier.quality),
+            decimal(tier.cost),
+            decimal(tier.quality),
         ]
         for triple in benchmark.triples
         for tier in triple.tiers
@@ -136,9 +136,9 @@ def triple_section(triple: TripleFigures) -> str:
     rows = [
         [
             f"**{method.shown}**" if method.kind == "ours" else method.shown,
-            interval(method.aiq, _decimal),
+            interval(method.aiq, decimal),
             *(interval(saved, percent) for saved in (method.saved95, method.saved98)),
-            " ".join(_decimal(value) for value in method.by_seed),
+            " ".join(decimal(value) for value in method.by_seed),
             f"{method.seconds:,.1f}",
             marks.get(method.name, ""),
         ]
@@ -156,14 +156,6 @@ def triple_section(triple: TripleFigures) -> str:
 def _figure(found: SweepFigures | Difference | None, figure: str, show: Callable[[float], str]) -> str:
     estimate: Estimate = getattr(found, figure) if found else Estimate(None)
     return interval(estimate, show)
-
-
-def _decimal(value: float) -> str:
-    return f"{value:.3f}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}"
 
 
 def _signed_points(value: float) -> str:
