@@ -300,3 +300,11 @@ def rounded(values: Any) -> list[float]:
 
 def _plain(value: Any) -> float | None:
     return None if np.isnan(value) else round(float(value), 5)
+
+
+def mean_apgr(paired: Sequence[PairedApgr]) -> PairedApgr:
+    """Mean over pairs, each with its own resamples of its own test split."""
+    return PairedApgr(
+        {name: float(np.mean([one.values[name] for one in paired])) for name in paired[0].values},
+        {name: np.mean([one.draws[name] for one in paired], axis=0) for name in paired[0].draws},
+    )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from bench_figures import RESAMPLES, MethodMean, PairedApgr, pair_apgr
+from bench_figures import RESAMPLES, MethodMean, PairedApgr, mean_apgr, pair_apgr
 from bench_methods import Method
 from bench_store import Run
 
@@ -34,9 +34,8 @@ def measure_mean(
     """
     of_pairs = [pair_apgr(part.test, _scores(part), resamples=resamples) for part in parts]
     names = [name for name in methods if any(name in found.values for found in of_pairs)]
-    values = {name: float(np.mean([found.values.get(name, RANDOM) for found in of_pairs])) for name in names}
-    draws = {name: np.mean([_draws(found, name, resamples) for found in of_pairs], axis=0) for name in names}
-    together = PairedApgr(values, draws)
+    together = mean_apgr([_with_random(found, names, resamples) for found in of_pairs])
+    values = together.values
     found = [
         MethodMean(
             name,
@@ -56,5 +55,9 @@ def _scores(part: Part) -> dict[str, list[Floats]]:
     return {name: scores for name, scores in found.items() if scores}
 
 
-def _draws(found: PairedApgr, name: str, resamples: int) -> Floats:
-    return found.draws[name] if name in found.draws else np.full(resamples, RANDOM)
+def _with_random(found: PairedApgr, names: Sequence[str], resamples: int) -> PairedApgr:
+    """The same with a random order for the names it has not."""
+    return PairedApgr(
+        {name: found.values.get(name, RANDOM) for name in names},
+        {name: found.draws.get(name, np.full(resamples, RANDOM)) for name in names},
+    )

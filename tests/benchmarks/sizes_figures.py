@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
-from bench_figures import RESAMPLES, PairedApgr, pair_apgr
+from bench_figures import RESAMPLES, PairedApgr, mean_apgr, pair_apgr
 from speed import percentiles
 
 from learned_router.training.baselines import Floats, Rows
@@ -89,14 +88,6 @@ def measure_quality(
             for name in names
         },
         {name: {split: _quality(means[split], name) for split in SPLITS} for name in names},
-    )
-
-
-def mean_apgr(paired: Sequence[PairedApgr]) -> PairedApgr:
-    """Mean over pairs, each with its own resamples of its own test split."""
-    return PairedApgr(
-        {name: float(np.mean([one.values[name] for one in paired])) for name in paired[0].values},
-        {name: np.mean([one.draws[name] for one in paired], axis=0) for name in paired[0].draws},
     )
 
 
