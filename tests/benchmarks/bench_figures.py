@@ -14,6 +14,7 @@ import numpy as np
 from bench_methods import TIERS, Method
 from bench_pairs import Pair
 from bench_store import Run
+from numpy.typing import NDArray
 
 from learned_router.training import metrics
 from learned_router.training.baselines import Floats, Rows
@@ -118,6 +119,20 @@ class Part(NamedTuple):
     measure: Callable[[Floats], Floats]
 
 
+def measure_parts(
+    parts: Sequence[Part], weight: Floats, group: NDArray[np.str_], resamples: int
+) -> tuple[dict[tuple[str, ...], Any], dict[tuple[str, ...], Floats]]:
+    """Every figure of the parts by its name, and its values on resamples of whole groups, (resamples,), the same for all."""
+    names = [name for part in parts for name in part.names]
+
+    def measure(weight: Floats) -> Floats:
+        return np.concatenate([part.measure(weight) for part in parts], axis=-1)
+
+    values = dict(zip(names, measure(weight), strict=True))
+    drawn = metrics.bootstrap(measure, group, weight, resamples=resamples).reshape(-1, len(names))
+    return values, {name: drawn[:, i] for i, name in enumerate(names)}
+
+
 def measure_pair(
     pair: Pair,
     counts: Mapping[str, int],
@@ -135,14 +150,7 @@ def measure_pair(
     scored_runs = {name: {s: r for s, r in sorted(runs.get(name, {}).items()) if r.scored} for name in methods}
     runs = {name: by_seed for name, by_seed in scored_runs.items() if by_seed}
     parts = [part for name, found in runs.items() for part in _parts(name, list(found.values()), test)]
-    names = [name for part in parts for name in part.names]
-
-    def measure(weight: Floats) -> Floats:
-        return np.concatenate([part.measure(weight) for part in parts], axis=-1)
-
-    values = dict(zip(names, measure(test.weight), strict=True))
-    drawn = metrics.bootstrap(measure, test.group, test.weight, resamples=resamples).reshape(-1, len(names))
-    draws = {name: drawn[:, i] for i, name in enumerate(names)}
+    values, draws = measure_parts(parts, test.weight, test.group, resamples)
 
     def estimate(*name: str) -> Estimate:
         return to_estimate(values[name], draws[name])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from bench_figures import RESAMPLES, Part, rounded, to_estimate
+from bench_figures import RESAMPLES, Part, measure_parts, rounded, to_estimate
 from bench_methods import Method, Scored
 from bench_store import Run
 from numpy.typing import NDArray
@@ -155,14 +155,7 @@ def measure_triple(
     before, test = (take_side(asked, split) for split in ("calibration", "test"))
     choices = list_choices(methods, runs)
     parts = [part for choice in choices for part in _parts(choice, test, prices)]
-    names = [name for part in parts for name in part.names]
-
-    def measure(weight: Floats) -> Floats:
-        return np.concatenate([part.measure(weight) for part in parts], axis=-1)
-
-    values = dict(zip(names, measure(test.weight), strict=True))
-    drawn = metrics.bootstrap(measure, test.group, test.weight, resamples=resamples).reshape(-1, len(names))
-    draws = {name: drawn[:, i] for i, name in enumerate(names)}
+    values, draws = measure_parts(parts, test.weight, test.group, resamples)
 
     def estimate(*name: str) -> Estimate:
         return to_estimate(values[name], draws[name])
