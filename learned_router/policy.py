@@ -18,6 +18,13 @@ class Reason(enum.StrEnum):
     EMPTY_REQUEST = "empty_request"  # nothing to judge: the top tier
     CONTEXT_TOO_LONG = "context_too_long"  # a cheaper tier would do, but the request does not fit its context window
     LACKS_CAPABILITY = "lacks_capability"  # a cheaper tier would do, but it lacks tools, vision or JSON mode
+    # of an answer alone: what is certainly wrong with it
+    EMPTY_OUTPUT = "empty_output"  # neither text nor a call
+    UNREADABLE_ARGUMENTS = "unreadable_arguments"  # a call's arguments are no object
+    UNKNOWN_TOOL = "unknown_tool"  # a call of a tool that was not offered
+    MISSING_ARGUMENT = "missing_argument"  # a call without an argument that the tool requires
+    NOT_JSON = "not_json"  # JSON was asked for, and there is none
+    CUT_OFF = "cut_off"  # the server says that the answer reached its limit of tokens
 
 
 class Tier(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -17,8 +17,9 @@ PACKAGE = ROOT / "learned_router"
 # A room may import from the rooms of lower floors only.
 FLOORS = (
     {"errors"},
-    {"request", "policy", "pricing"},
-    {"view"},
+    {"request", "answer", "policy", "pricing"},
+    {"view", "call_checks"},
+    {"answer_features"},
     {"artifact", "encoder"},
     {"router"},
     {"replay"},

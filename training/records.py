@@ -17,6 +17,8 @@ from typing import Any, BinaryIO, Final, TypeVar
 
 import msgspec
 
+from learned_router import answer
+from learned_router.answer import ToolCall as ToolCall
 from learned_router.errors import InputError
 from learned_router.request import STEPS, Message, Request
 
@@ -25,19 +27,9 @@ GZIP_MAGIC: Final = b"\x1f\x8b"
 BLOCK_BYTES: Final = 1 << 14
 
 
-class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One call: ``name`` and its ``arguments`` (an object; anything else is what the model wrote instead)."""
+class Output(answer.Output, omit_defaults=True):
+    """One model's answer as a log holds it, with what is known of the call."""
 
-    name: str
-    arguments: Any = None
-    turn: int | None = None
-
-
-class Output(msgspec.Struct, omit_defaults=True):
-    """One model's answer. ``tool_calls``: None when none could be read, [] when the model chose to call nothing."""
-
-    text: str | None = None
-    tool_calls: list[ToolCall] | None = None
     score: float | None = None  # gold, in [0, 1]; read only by ``--labels gold`` and by checks of the graders
     feedback: float | None = None  # what people said of it, in [0, 1]: thumbs, ratings, scores of the log
     input_tokens: int | None = None

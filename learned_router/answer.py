@@ -1,0 +1,171 @@
+"""Turn whatever a caller holds of a model's answer into one ``Output``, or say which field is wrong.
+
+Knows the shapes in which answers come; knows nothing of what is read of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+
+from learned_router.errors import InputError
+
+# More calls than this, or tokens with a probability, is a model that ran away: the rest is not read.
+CALLS_READ: Final = 64
+TOKENS_READ: Final = 4_096
+# Where a call that was written as text comes to its arguments
+_ARGUMENT_MARKS: Final = ('"arguments"', '"parameters"', "(")
+
+
+class ToolCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One call: ``name`` and its ``arguments`` (an object; anything else is what the model wrote instead)."""
+
+    name: str
+    arguments: Any = None
+    turn: int | None = None
+
+
+class Logprobs(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Natural logarithms of the probabilities of an answer's tokens, at most 0: the mean, the least, and the mean over
+    the arguments of calls that stand in the text.
+    """
+
+    mean: float
+    least: float
+    arguments: float | None = None
+
+
+class Output(msgspec.Struct, omit_defaults=True):
+    """One model's answer. ``tool_calls``: None when none could be read, [] when the model chose to call nothing.
+
+    finish_reason: why the server says that it ended: ``"length"`` where it was cut off.
+    """
+
+    text: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    finish_reason: str | None = None
+    logprobs: Logprobs | None = None
+
+
+def parse_output(output: Any) -> Output:
+    """One ``Output`` from a text, an OpenAI message or chat completion (as an object or a mapping), a mapping with
+    ``text`` and ``tool_calls``, or an ``Output``.
+
+    Raises InputError naming the field that is wrong, what was found and what is wanted.
+    """
+    if isinstance(output, Output):
+        return output
+    if isinstance(output, str):
+        return Output(text=_clean(output))
+    dump = getattr(output, "model_dump", None)  # the clients' own objects are pydantic's
+    if callable(dump) and not isinstance(output, type):
+        output = dump()
+    if not isinstance(output, Mapping):
+        raise InputError(
+            f"output is {_kind(output)}; it must be text, a message with 'content' or 'tool_calls', a chat completion, "
+            "or a mapping with 'text'"
+        )
+    if "choices" in output:
+        return _parse_completion(output["choices"])
+    if not output.keys() & {"content", "text", "tool_calls"}:
+        found = ", ".join(str(key)[:20] for key in islice(output, 5))
+        raise InputError(f"output has the fields {found or 'none'}; it must have 'content', 'text' or 'tool_calls'")
+    return _parse_message(output, "output", None, None)
+
+
+def read_logprobs(logprobs: Any, text: str | None) -> Logprobs | None:
+    """What a chat completion's ``logprobs`` say, None where they say nothing. text: what the tokens spell."""
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    if not isinstance(content, list | tuple) or not content:
+        return None
+    found = []
+    spelled: list[int] = []  # where each token begins in the text
+    place = 0
+    for item in content[:TOKENS_READ]:
+        value = item.get("logprob") if isinstance(item, Mapping) else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+            return None
+        # some servers say -infinity, or round to just above 0
+        found.append(min(max(float(value), -100.0), 0.0))
+        spelled.append(place)
+        token = item.get("token")
+        place += len(token) if isinstance(token, str) else 0
+    start = min((at for mark in _ARGUMENT_MARKS if (at := (text or "").find(mark)) >= 0), default=-1)
+    arguments = [value for value, at in zip(found, spelled, strict=True) if at >= start] if start >= 0 else []
+    return Logprobs(
+        mean=round(sum(found) / len(found), 4),
+        least=round(min(found), 4),
+        arguments=round(sum(arguments) / len(arguments), 4) if arguments else None,
+    )
+
+
+def _parse_completion(choices: Any) -> Output:
+    if not isinstance(choices, list | tuple) or not choices:
+        raise InputError(f"output.choices is {_kind(choices)}; it must be a list of at least one choice")
+    choice = choices[0]
+    message = choice.get("message") if isinstance(choice, Mapping) else None
+    if not isinstance(message, Mapping):
+        raise InputError(f"output.choices[0].message is {_kind(message)}; it must be an object with 'content'")
+    return _parse_message(message, "output.choices[0].message", choice.get("finish_reason"), choice.get("logprobs"))
+
+
+def _parse_message(message: Mapping[Any, Any], place: str, finish_reason: Any, logprobs: Any) -> Output:
+    field = "text" if "text" in message else "content"
+    text = _parse_text(message.get(field), f"{place}.{field}")
+    if text is None and isinstance(message.get("refusal"), str):
+        text = _clean(message["refusal"])
+    calls = message.get("tool_calls")
+    if calls is not None and not isinstance(calls, list | tuple):
+        raise InputError(f"{place}.tool_calls is {_kind(calls)}; it must be a list or null")
+    finish_reason = message.get("finish_reason") if finish_reason is None else finish_reason
+    if finish_reason is not None and not isinstance(finish_reason, str):
+        raise InputError(f"{place}.finish_reason is {_kind(finish_reason)}; it must be text or null")
+    return Output(
+        text=text,
+        tool_calls=None
+        if calls is None
+        else [_parse_call(call, f"{place}.tool_calls[{index}]") for index, call in enumerate(calls[:CALLS_READ])],
+        finish_reason=finish_reason,
+        logprobs=read_logprobs(message.get("logprobs") if logprobs is None else logprobs, text),
+    )
+
+
+def _parse_text(content: Any, place: str) -> str | None:
+    if content is None or isinstance(content, str):
+        return None if content is None else _clean(content)
+    if not isinstance(content, Sequence) or isinstance(content, bytes | bytearray):
+        raise InputError(f"{place} is {_kind(content)}; it must be text, a list of parts, or null")
+    texts = [part if isinstance(part, str) else part.get("text") for part in content if isinstance(part, str | Mapping)]
+    return _clean("".join(text for text in texts if isinstance(text, str)))
+
+
+def _parse_call(call: Any, place: str) -> ToolCall:
+    if isinstance(call, ToolCall):
+        return call
+    if not isinstance(call, Mapping):
+        raise InputError(f"{place} is {_kind(call)}; it must be an object with 'function' or 'name'")
+    inner = call.get("function")
+    function: Mapping[Any, Any] = inner if isinstance(inner, Mapping) else call
+    name, arguments = function.get("name"), function.get("arguments")
+    if not isinstance(name, str):
+        raise InputError(f"{place}.name is {_kind(name)}; it must be text")
+    if isinstance(arguments, str):
+        # what does not parse is kept as the model wrote it: it is judged as it is
+        with contextlib.suppress(ValueError, RecursionError):
+            arguments = json.loads(arguments or "{}")
+    return ToolCall(_clean(name), arguments)
+
+
+def _clean(text: str) -> str:
+    # lone surrogates cannot be encoded for the tokenizer
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _kind(value: Any) -> str:
+    return "absent" if value is None else f"of type {type(value).__name__}"
