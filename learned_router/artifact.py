@@ -11,7 +11,8 @@ import msgspec
 
 from learned_router.errors import ArtifactError
 from learned_router.policy import Mode, Tier
-from learned_router.view import FEATURES, ViewSpec
+from learned_router.request_features import FEATURES
+from learned_router.view import ViewSpec
 
 SCHEMA_VERSION: Final = 1
 CONFIG: Final = "config.json"

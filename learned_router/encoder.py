@@ -12,7 +12,8 @@ import onnxruntime as ort
 from tokenizers import Tokenizer
 
 from learned_router.errors import ArtifactError
-from learned_router.view import FEATURES, KIND_TOKENS, View, ViewSpec
+from learned_router.request_features import FEATURES
+from learned_router.view import KIND_TOKENS, View, ViewSpec
 
 INPUTS = ("input_ids", "attention_mask", "features")
 OUTPUTS = ("quality", "step", "ood")

@@ -6,68 +6,29 @@ and text; knows nothing of token ids, ONNX or thresholds. Never reads a whole tr
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
-from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from learned_router.request import Message, Request, message_text, text_of, wants_json
+from learned_router.request import Message, Request, message_text, wants_json
+from learned_router.request_features import (
+    DESCRIPTION_CHARS,
+    TOOLS_READ,
+    ends,
+    history_features,
+    read_tool,
+    text_features,
+    tool_features,
+)
 
 # What lies in the middle of a long text is never read. English runs to about five characters a token, so eight a token
 # fill the view, and a 1,000,000-character prompt costs what a short one does.
 CHARS_PER_TOKEN: Final = 8
-# A schema is walked this far and no further, so that a hostile one costs microseconds.
-TOOLS_READ: Final = 32
-PARAMETERS_READ: Final = 24
-SCHEMA_DEPTH_READ: Final = 6
-DESCRIPTION_CHARS: Final = 60
 
 # Of the step, the role and the wish for JSON together: each is a word.
 KIND_TOKENS: Final = 8
 SEGMENTS: Final = ("kind", "tools", "system", "previous", "last")
-
-# Counts enter as log(1 + count), shares as they are, so that no single huge prompt leaves the range seen in training.
-FEATURES: Final = (
-    "last_chars",
-    "last_words",
-    "word_length",
-    "digit_share",
-    "upper_share",
-    "non_ascii_share",
-    "lines",
-    "sentences",
-    "questions",
-    "numbers",
-    "code_marks",
-    "json_marks",
-    "math_marks",
-    "options",
-    "messages",
-    "user_turns",
-    "tool_results",
-    "tool_errors",
-    "total_chars",
-    "system_chars",
-    "last_is_tool",
-    "json_wanted",
-    "tools",
-    "parameters",
-    "most_parameters",
-    "required",
-    "schema_depth",
-    "enums",
-    "tools_overlapping",
-    "best_overlap",
-)
-
-_NUMBER = re.compile(r"\d+")
-_WORD = re.compile(r"[a-z0-9]+")
-_OPTION = re.compile(r"^\s*\(?[A-Ja-j1-9][.)]\s", re.MULTILINE)
-_SENTENCE = re.compile(r"[.!?](?:\s|$)")
-_TOOL_ERROR = re.compile(r"error|exception|traceback|failed|not found|invalid|denied|timed? ?out", re.IGNORECASE)
 
 
 class ViewSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,11 +71,11 @@ def make_view(request: Request, spec: ViewSpec) -> View:
     position = _last_position(request.messages)
     last = request.messages[position]
     last_text = message_text(last)
-    kept = _ends(last_text, spec.max_tokens * CHARS_PER_TOKEN, spec.head_share)
+    kept = ends(last_text, spec.max_tokens * CHARS_PER_TOKEN, spec.head_share)
     system = next(
         (message_text(m) for m in request.messages if m.role in ("system", "developer") and m is not last), ""
     )
-    tools = [_read_tool(tool) for tool in request.tools[:TOOLS_READ]]
+    tools = [read_tool(tool) for tool in request.tools[:TOOLS_READ]]
     shown = spec.max_tokens * CHARS_PER_TOKEN
     # a bare prompt needs no kind: its few tokens would be a tenth of a short view
     role = "" if last.role == "user" else last.role
@@ -128,10 +89,10 @@ def make_view(request: Request, spec: ViewSpec) -> View:
             _clean(kept),
         ),
         features=(
-            *_text_features(kept, len(last_text)),
-            *_history_features(request.messages, last, len(system)),
+            *text_features(kept, len(last_text)),
+            *history_features(request.messages, last, len(system)),
             float(wants_json(request)),
-            *_tool_features(tools, len(request.tools), kept),
+            *tool_features(tools, len(request.tools), kept),
         ),
         cut=len(kept) < len(last_text),
     )
@@ -159,13 +120,6 @@ def _last_position(messages: Sequence[Message]) -> int:
     return len(messages) - 1
 
 
-def _ends(text: str, limit: int, head_share: float = 0.6) -> str:
-    if len(text) <= limit:
-        return text
-    head = int(limit * head_share)
-    return text[:head] + text[len(text) - (limit - head) :]
-
-
 def _clean(text: str) -> str:
     # Lone surrogates cannot be encoded for the tokenizer; NUL has no meaning in a prompt
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", " ")
@@ -179,7 +133,7 @@ def _previous(before: Sequence[Message], last: Message, limit: int) -> str:
     if turn is None:
         return called
     text = message_text(turn) or f"called {_call_name(turn)}"
-    return f"{called} {turn.role}: {_ends(text, limit)}".strip()
+    return f"{called} {turn.role}: {ends(text, limit)}".strip()
 
 
 def _call_name(message: Message) -> str:
@@ -190,113 +144,3 @@ def _call_name(message: Message) -> str:
             if isinstance(name, str):
                 return name[:DESCRIPTION_CHARS]
     return ""
-
-
-def _text_features(text: str, length: int) -> tuple[float, ...]:
-    """Counts over the kept text; ``length`` is that of the whole."""
-    words = text.split()
-    size = max(len(text), 1)
-    return (
-        math.log1p(length),
-        math.log1p(len(words)),
-        (len(text) - text.count(" ")) / max(len(words), 1) if len(words) < size else 0.0,
-        sum(map(str.isdigit, text)) / size,
-        sum(map(str.isupper, text)) / size,
-        0.0 if text.isascii() else sum(ord(c) > 127 for c in text) / size,
-        math.log1p(text.count("\n")),
-        math.log1p(len(_SENTENCE.findall(text))),
-        math.log1p(text.count("?")),
-        math.log1p(len(_NUMBER.findall(text))),
-        math.log1p(text.count("```") + text.count("()") + text.count("def ") + text.count("return") + text.count("==")),
-        math.log1p(text.count('":') + text.count("{") + text.count("[")),
-        math.log1p(text.count("$") + text.count("\\") + text.count("^") + text.count("=") + text.count("%")),
-        math.log1p(len(_OPTION.findall(text))),
-    )
-
-
-def _history_features(messages: Sequence[Message], last: Message, system_chars: int) -> tuple[float, ...]:
-    roles = [m.role for m in messages]
-    errors = sum(
-        1 for m in messages if m.role in ("tool", "function") and _TOOL_ERROR.search(_ends(message_text(m), 400, 0.8))
-    )
-    total = sum(len(m.content) for m in messages if isinstance(m.content, str))
-    return (
-        math.log1p(len(messages)),
-        math.log1p(roles.count("user")),
-        math.log1p(roles.count("tool") + roles.count("function")),
-        math.log1p(errors),
-        math.log1p(total),
-        math.log1p(system_chars),
-        float(last.role in ("tool", "function")),
-    )
-
-
-class _Tool(msgspec.Struct, frozen=True):
-    shape: str  # name(parameter, optional?): start of the description
-    words: frozenset[str]
-    parameters: int
-    required: int
-    depth: int
-    enums: int
-
-
-def _read_tool(tool: Mapping[str, Any]) -> _Tool:
-    inner = tool.get("function")
-    function: Mapping[str, Any] = inner if isinstance(inner, Mapping) else tool
-    name = text_of(function, "name")[:DESCRIPTION_CHARS]
-    about = text_of(function, "description")[:DESCRIPTION_CHARS]
-    schema = function.get("parameters")
-    properties = schema.get("properties") if isinstance(schema, Mapping) else None
-    required = schema.get("required") if isinstance(schema, Mapping) else None
-    names = (
-        [n for n in islice(properties, PARAMETERS_READ) if isinstance(n, str)]
-        if isinstance(properties, Mapping)
-        else []
-    )
-    needed = {n for n in required[:PARAMETERS_READ] if isinstance(n, str)} if isinstance(required, list) else set()
-    shown = ", ".join(n[:32] if n in needed else f"{n[:32]}?" for n in names)
-    depth, enums = _schema_shape(schema, 0)
-    return _Tool(
-        shape=f"{name}({shown}) {about}".strip(),
-        words=frozenset(_WORD.findall(f"{name} {about}".lower().replace("_", " "))),
-        parameters=len(properties) if isinstance(properties, Mapping) else 0,
-        required=len(needed),
-        depth=depth,
-        enums=enums,
-    )
-
-
-def _schema_shape(schema: Any, depth: int) -> tuple[int, int]:
-    """Nesting depth of a JSON schema and its number of enums, both within the reading limits."""
-    if not isinstance(schema, Mapping) or depth >= SCHEMA_DEPTH_READ:
-        return depth, 0
-    enums = int("enum" in schema)
-    deepest = depth
-    properties = schema.get("properties")
-    children = list(properties.values())[:PARAMETERS_READ] if isinstance(properties, Mapping) else []
-    if isinstance(schema.get("items"), Mapping):
-        children.append(schema["items"])
-    for child in children:
-        if isinstance(child, Mapping) and child.keys() <= {"type", "description", "default"}:
-            deepest = max(deepest, depth + 1)  # a plain leaf, the common case: no need to descend
-            continue
-        child_depth, child_enums = _schema_shape(child, depth + 1)
-        deepest, enums = max(deepest, child_depth), enums + child_enums
-    return deepest, enums
-
-
-def _tool_features(tools: Sequence[_Tool], count: int, text: str) -> tuple[float, ...]:
-    if not tools:
-        return (0.0,) * 8
-    words = set(_WORD.findall(text.lower()))
-    overlaps = [len(tool.words & words) / max(len(tool.words), 1) for tool in tools]
-    return (
-        math.log1p(count),
-        math.log1p(sum(tool.parameters for tool in tools)),
-        math.log1p(max(tool.parameters for tool in tools)),
-        math.log1p(sum(tool.required for tool in tools)),
-        float(max(tool.depth for tool in tools)),
-        math.log1p(sum(tool.enums for tool in tools)),
-        math.log1p(sum(overlap > 0.3 for overlap in overlaps)),
-        max(overlaps),
-    )

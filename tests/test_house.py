@@ -18,7 +18,8 @@ PACKAGE = ROOT / "learned_router"
 FLOORS = (
     {"errors"},
     {"request", "answer", "policy", "pricing"},
-    {"view", "call_checks"},
+    {"request_features", "call_checks"},
+    {"view"},
     {"answer_features"},
     {"artifact", "encoder"},
     {"router"},

@@ -21,6 +21,7 @@ from learned_router.encoder import Encoder, Packer
 from learned_router.policy import Mode, Tier
 from learned_router.replay import make_references
 from learned_router.request import STEPS, Request
+from learned_router.request_features import FEATURES
 from learned_router.router import Router
 from learned_router.training import export
 from learned_router.training.calibrate import apply_scaling, fit_confidence, fit_known, scale_quality
@@ -34,7 +35,7 @@ from learned_router.training.pretrained import find_pretrained, read_about
 from learned_router.training.recipe import Recipe
 from learned_router.training.records import Label, label_request
 from learned_router.training.thresholds import OperatingPoint, choose_threshold
-from learned_router.view import FEATURES, make_view
+from learned_router.view import make_view
 
 # Training requests that the out-of-distribution score is fitted on: enough for 64 components, seconds to embed
 KNOWN_ROWS = 2_000

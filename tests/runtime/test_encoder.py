@@ -18,7 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 from learned_router import ArtifactError, Router
 from learned_router.encoder import INPUTS, OUTPUTS, Encoder, Packer, Prediction
 from learned_router.request import parse_request
-from learned_router.view import FEATURES, View, ViewSpec, make_view
+from learned_router.request_features import FEATURES
+from learned_router.view import View, ViewSpec, make_view
 
 SPEC = ViewSpec()
 GOOD = {"quality": [[0.25, 0.75]], "step": [[1.0] * 10], "ood": [0.5]}

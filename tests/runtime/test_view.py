@@ -14,7 +14,8 @@ from tokenizers import Tokenizer
 
 from learned_router.encoder import Packer
 from learned_router.request import STEPS, Message, Request, parse_request
-from learned_router.view import CHARS_PER_TOKEN, FEATURES, KIND_TOKENS, SEGMENTS, View, ViewSpec, make_view, view_text
+from learned_router.request_features import FEATURES
+from learned_router.view import CHARS_PER_TOKEN, KIND_TOKENS, SEGMENTS, View, ViewSpec, make_view, view_text
 
 SPEC = ViewSpec()
 SHOWN = SPEC.max_tokens * CHARS_PER_TOKEN

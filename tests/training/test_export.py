@@ -19,6 +19,7 @@ from learned_router.encoder import INPUTS, OUTPUTS
 from learned_router.errors import ExportError
 from learned_router.replay import read_references
 from learned_router.request import STEPS
+from learned_router.request_features import FEATURES
 from learned_router.router import Router
 from learned_router.training.calibrate import fit_known
 from learned_router.training.card import write_card
@@ -32,7 +33,6 @@ from learned_router.training.export import (
 )
 from learned_router.training.model import CalibratedNet, RouterNet, Scaling, load_encoder
 from learned_router.training.recipe import ExportKnobs, Recipe
-from learned_router.view import FEATURES
 
 TIERS = 3
 KINDS = pytest.mark.parametrize("int8", [True, False], ids=["int8", "float32"])

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from learned_router.encoder import Packer
 from learned_router.errors import InputError
 from learned_router.request import Message
+from learned_router.request_features import FEATURES
 from learned_router.router import Router
 from learned_router.training import pretrain
 from learned_router.training.fit import fit
@@ -25,7 +26,6 @@ from learned_router.training.pretrained import ABOUT, WEIGHTS, find_pretrained, 
 from learned_router.training.recipe import EncoderKnobs, Recipe, load_recipe
 from learned_router.training.records import Label, Output, Record, Skipped, read_labels, write_jsonl
 from learned_router.training.split import split
-from learned_router.view import FEATURES
 
 MODELS = ("model-a", "model-b", "model-c")
 
