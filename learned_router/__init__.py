@@ -18,10 +18,12 @@ from learned_router.errors import (
     LearnedRouterError,
     MissingExtraError,
 )
+from learned_router.gate import Acceptance
 from learned_router.policy import Reason
 from learned_router.router import Decision, Router
 
 __all__ = [
+    "Acceptance",
     "ArtifactError",
     "Decision",
     "ExportError",

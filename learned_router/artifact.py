@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from learned_router.errors import ArtifactError
-from learned_router.policy import Mode, Tier
+from learned_router.policy import Mode, Reason, Tier, check_rules
+from learned_router.pricing import Price
 from learned_router.request_features import FEATURES
-from learned_router.view import ViewSpec
+from learned_router.view import GATE_FEATURES, AnswerViewSpec, ViewSpec
 
 SCHEMA_VERSION: Final = 1
 CONFIG: Final = "config.json"
+GATE: Final = "gate.onnx"
 FILES: Final = ("model.onnx", "tokenizer.json", "certificate.json", "metrics.json", "reference.jsonl", "README.md")
 # Far above any encoder of this kind; a folder that claims more is not read into memory.
 LARGEST_FILE_BYTES: Final = 2 * 1024**3
@@ -35,6 +37,22 @@ class Provenance(msgspec.Struct, frozen=True):
     licences: dict[str, str]  # by source, where the labels say
 
 
+class GateConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the gate needs beside its graph. confidence: weights of ``policy.as_good_probability``, for any lower tier.
+
+    rules: failures that send an answer up whatever is predicted of it.
+    """
+
+    view: AnswerViewSpec
+    features: tuple[str, ...]
+    ood_threshold: float
+    confidence: tuple[float, float, float]
+    rules: tuple[Reason, ...]
+
+    def __post_init__(self) -> None:
+        check_rules(self.rules)
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """``config.json``: all that the runtime needs beside the graph and the tokenizer."""
 
@@ -48,18 +66,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     default_mode: str
     ood_threshold: float
     confidence: dict[str, tuple[float, float, float]]  # weights of ``policy.as_good_probability`` by lower tier
-    prices: dict[str, Any]
+    prices: dict[str, Price]  # of tokens, by tier; empty where they are not known
     files: dict[str, str]  # sha256 by file name
     provenance: Provenance
+    gate: GateConfig | None = None
+    call_costs: dict[str, float] = {}  # of an average call, by tier, the top tier's being 1
 
 
 class Artifact(msgspec.Struct, frozen=True):
-    """A folder that has been read and checked. hash: sha256 of ``config.json``, which holds those of all other files."""
+    """A folder that has been read and checked. hash: sha256 of ``config.json``, which holds those of all other files.
+
+    gate: the second graph's bytes, None in an artifact without a gate.
+    """
 
     path: Path
     config: Config
     hash: str
     graph: bytes
+    gate: bytes | None = None
 
 
 def read_artifact(path: Path) -> Artifact:
@@ -71,10 +95,10 @@ def read_artifact(path: Path) -> Artifact:
         raise ArtifactError(f"{path}: no such folder; give the folder that 'learned-router train --out' wrote")
     raw = _read(path / CONFIG)
     config = parse_config(raw, path / CONFIG)
-    for name in FILES:
+    for name in (*FILES, *((GATE,) if config.gate else ())):
         if name not in config.files:
             raise ArtifactError(f"{path / CONFIG}: 'files' has no hash of {name}; export the artifact again")
-    graph = b""
+    graphs: dict[str, bytes] = {}
     for name, expected in config.files.items():
         if name != os.path.basename(name) or name in ("", ".", "..") or "\0" in name:
             raise ArtifactError(f"{path / CONFIG}: file name {name!r} points outside the folder; export it again")
@@ -85,9 +109,15 @@ def read_artifact(path: Path) -> Artifact:
                 f"{path / name}: sha256 is {found[:12]}…, config.json says {expected[:12]}…; "
                 "the file was changed or cut short. Restore the artifact or export it again"
             )
-        if name == "model.onnx":
-            graph = content
-    return Artifact(path=path, config=config, hash=hashlib.sha256(raw).hexdigest(), graph=graph)
+        if name in ("model.onnx", GATE):
+            graphs[name] = content
+    return Artifact(
+        path=path,
+        config=config,
+        hash=hashlib.sha256(raw).hexdigest(),
+        graph=graphs["model.onnx"],
+        gate=graphs[GATE] if config.gate else None,
+    )
 
 
 def parse_config(raw: bytes, place: Path) -> Config:
@@ -102,11 +132,15 @@ def parse_config(raw: bytes, place: Path) -> Config:
         config = msgspec.json.decode(raw, type=Config)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError(f"{place}: {error}; the file is damaged or not an artifact's. Export it again") from None
-    if config.features != FEATURES:
-        raise ArtifactError(
-            f"{place}: made for {len(config.features)} features, this version computes {len(FEATURES)}; "
-            "export the artifact again with this version"
-        )
+    found: list[tuple[tuple[str, ...], tuple[str, ...]]] = [(config.features, FEATURES)]
+    if config.gate:
+        found.append((config.gate.features, GATE_FEATURES))
+    for made, computed in found:
+        if made != computed:
+            raise ArtifactError(
+                f"{place}: made for {len(made)} features, this version computes {len(computed)}; "
+                "export the artifact again with this version"
+            )
     if len(config.tiers) < 2:
         raise ArtifactError(
             f"{place}: {len(config.tiers)} tier; a router needs at least two. Export the artifact again"
@@ -126,8 +160,13 @@ def _find_contradiction(config: Config) -> str | None:
         return f"confidence has no weights for {', '.join(unsure)}"
     if config.default_mode not in config.modes:
         return f"default mode {config.default_mode!r} is not among {', '.join(config.modes)}"
-    if config.ood_threshold <= 0.0:
-        return f"ood_threshold is {config.ood_threshold}; it must be above 0"
+    for part in (config, config.gate):
+        if part is not None and part.ood_threshold <= 0.0:
+            return f"ood_threshold is {part.ood_threshold}; it must be above 0"
+    if config.gate:
+        ungated = [name for name, mode in config.modes.items() if mode.gated is None]
+        if ungated:
+            return f"there is a gate, and no threshold of it in mode {', '.join(ungated)}"
     return None
 
 

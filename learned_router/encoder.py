@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from learned_router.errors import ArtifactError
 from learned_router.request_features import FEATURES
-from learned_router.view import KIND_TOKENS, View, ViewSpec
+from learned_router.view import AnswerViewSpec, View, ViewSpec
 
 INPUTS = ("input_ids", "attention_mask", "features")
 OUTPUTS = ("quality", "step", "ood")
@@ -30,19 +30,18 @@ class Prediction(NamedTuple):
 class Packer:
     """Views to token ids: special tokens between the segments, each within its budget. Shared with training."""
 
-    def __init__(self, tokenizer: Tokenizer, spec: ViewSpec) -> None:
+    def __init__(self, tokenizer: Tokenizer, spec: ViewSpec | AnswerViewSpec) -> None:
         """Raises ArtifactError when the tokenizer has no BERT-like start, separator and padding tokens."""
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self._tokenizer = tokenizer
-        self._budgets = (KIND_TOKENS, spec.tools_tokens, spec.system_tokens, spec.previous_tokens)
         self._spec = spec
         self._start = self._special("[CLS]", "<s>")
         self._separator = self._special("[SEP]", "</s>")
         self.padding = self._special("[PAD]", "<pad>")
 
     @classmethod
-    def load(cls, path: Path, spec: ViewSpec) -> Packer:
+    def load(cls, path: Path, spec: ViewSpec | AnswerViewSpec) -> Packer:
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises bare Exception for anything wrong with the file
@@ -65,7 +64,7 @@ class Packer:
         room = self._spec.max_tokens - 1 - len(parts)  # the start token and one separator a part
         last_index = len(view.segments) - 1
         last = parts.get(last_index, [])
-        budgets = [min(len(parts.get(i, ())), budget) for i, budget in enumerate(self._budgets)]
+        budgets = [min(len(parts.get(i, ())), budget) for i, budget in enumerate(self._spec.budgets)]
         spare = room - sum(budgets) - len(last)
         if spare > 0 and len(parts.get(1, ())) > budgets[1]:  # a short message leaves its room to the tools
             budgets[1] = min(len(parts[1]), budgets[1] + spare)
@@ -100,8 +99,20 @@ class Encoder:
     tiers, steps: how many of each the graph's outputs hold.
     """
 
-    def __init__(self, graph: bytes, packer: Packer, *, threads: int = 1) -> None:
-        """graph: the bytes of ``model.onnx``. Raises ArtifactError when it is no graph of the design's contract."""
+    def __init__(
+        self,
+        graph: bytes,
+        packer: Packer,
+        *,
+        n_features: int = len(FEATURES),
+        name: str = "model.onnx",
+        threads: int = 1,
+    ) -> None:
+        """graph: the bytes of the file ``name``. n_features: how many a view of the graph's kind has.
+
+        Raises ArtifactError when it is no graph of the design's contract.
+        """
+        self._name, self._n_features = name, n_features
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -109,30 +120,27 @@ class Encoder:
         try:
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime has no public base class for what it raises here
-            raise ArtifactError(
-                f"model.onnx cannot be loaded ({_first_line(error)}); export the artifact again"
-            ) from None
+            raise ArtifactError(f"{name} cannot be loaded ({_first_line(error)}); export the artifact again") from None
         found = tuple(i.name for i in self._session.get_inputs()), tuple(o.name for o in self._session.get_outputs())
         if (set(found[0]), set(found[1])) != (set(INPUTS), set(OUTPUTS)):
             raise ArtifactError(
-                f"model.onnx has inputs and outputs {found}; it must have {INPUTS} and {OUTPUTS}; "
-                "export the artifact again"
+                f"{name} has inputs and outputs {found}; it must have {INPUTS} and {OUTPUTS}; export the artifact again"
             )
         self.packer = packer
         self.tiers, self.steps = self._try()
 
     def _try(self) -> tuple[int, int]:
         """Tiers and steps of an empty view's prediction, so that a graph that cannot run is refused before it must."""
-        view = View(("", "", "", "", ""), (0.0,) * len(FEATURES), False)
+        view = View((), (0.0,) * self._n_features, False)
         try:
             found = self.predict([view])[0]
             (_, tiers), (_, steps), (_,) = (output.shape for output in found)
         except Exception as error:  # onnxruntime again; or outputs of other ranks
             raise ArtifactError(
-                f"model.onnx cannot decide a request ({_first_line(error)}); export the artifact again"
+                f"{self._name} cannot decide a request ({_first_line(error)}); export the artifact again"
             ) from None
         if not all(np.isfinite(output).all() for output in found):
-            raise ArtifactError("model.onnx predicts numbers that are not finite; export the artifact again")
+            raise ArtifactError(f"{self._name} predicts numbers that are not finite; export the artifact again")
         return tiers, steps
 
     def predict(self, views: Sequence[View]) -> tuple[Prediction, list[bool]]:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from learned_router.errors import InputError, MissingExtraError
 from learned_router.policy import Tier
+from learned_router.pricing import parse_prices
 from learned_router.router import Router
 from learned_router.terminal import ArtifactFolder, JsonFlag, errors, output, print_json
 
@@ -196,6 +197,14 @@ def train(
     ] = None,
     context: Annotated[list[str] | None, typer.Option(help="NAME=TOKENS: context window of a tier.")] = None,
     lacks: Annotated[list[str] | None, typer.Option(help="NAME=tools,vision,json: what a tier cannot do.")] = None,
+    gate: Annotated[
+        bool | None,
+        typer.Option(help="Also train the gate, which looks at answers; else when the labels hold answers enough."),
+    ] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=IN,OUT: a tier's price, $ per 1M tokens; else the known one, else a ratio of 20."),
+    ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(help="Labels whose requests may be kept in the artifact; else the calibration split's."),
@@ -214,7 +223,7 @@ def train(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Train, calibrate and export a router: labels in, artifact out. Interrupted, the same command goes on."""
+    """Train, calibrate and export a router and its gate: labels in, artifact out. Interrupted, the same command goes on."""
     if not 0.0 < delta < 1.0:
         raise InputError(f"--delta is {delta}; it must lie in (0, 1)")
     out = out if out.name else out.resolve()  # '.' has no name, and the artifact takes its folder's
@@ -242,6 +251,8 @@ def train(
             _pairs(context or [], "--context"),
             _pairs(lacks or [], "--lacks"),
         ),
+        gate=gate,
+        prices=parse_prices(price or []),
         references=labels_room.load_labels([reference]).labels if reference else None,
         note=note,
         baselines=baselines,
@@ -271,13 +282,16 @@ def evaluate(
     """Measure a router on labels it has not seen, beside random, length, category, kNN, regressions and the oracle."""
     label_set, report = _training("labels").load_labels(labels), _training("report")
     _tell_skipped(label_set.skipped)
+    loaded = Router.load(router)
     evaluation = _training("evaluate").evaluate(
-        Router.load(router),
+        loaded,
         label_set.labels,
         split=split,
         baselines=baselines,
         seed=seed,
         cache=cache,
+        prices=loaded.config.call_costs if loaded.config.prices else None,
+        call_costs=loaded.config.call_costs,
         progress=lambda line: errors.print(line),
     )
     report.render(evaluation, output)

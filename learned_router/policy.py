@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -27,6 +28,17 @@ class Reason(enum.StrEnum):
     CUT_OFF = "cut_off"  # the server says that the answer reached its limit of tokens
 
 
+# What may be wrong with an answer whatever the model predicts; each may be switched off.
+RULES: Final = (
+    Reason.EMPTY_OUTPUT,
+    Reason.UNREADABLE_ARGUMENTS,
+    Reason.UNKNOWN_TOOL,
+    Reason.MISSING_ARGUMENT,
+    Reason.NOT_JSON,
+    Reason.CUT_OFF,
+)
+
+
 class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
     """One tier of an artifact. context_tokens: its window, None when unknown. lacks: of 'tools', 'vision', 'json'."""
 
@@ -36,17 +48,29 @@ class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
     lacks: tuple[str, ...] = ()
 
 
+class GatedPoint(msgspec.Struct, frozen=True):
+    """Thresholds of router and gate that were chosen together, both regrets allowed, in quality units.
+
+    route: before the call, for answers that the gate will see. accept: of the answer.
+    """
+
+    route: float
+    accept: float
+
+
 class Mode(msgspec.Struct, frozen=True, omit_defaults=True):
     """A named operating point.
 
-    target: share of the top tier's quality to keep. threshold: regret allowed, in quality units. steps: thresholds that
-    replace it for some steps. certified: whether ``certificate.json`` backs it.
+    target: share of the top tier's quality to keep. threshold: regret allowed, in quality units, where no gate looks at
+    the answer. steps: thresholds that replace it for some steps. certified: whether ``certificate.json`` backs it.
+    gated: the thresholds where a gate does; None in an artifact without a gate.
     """
 
     target: float
     threshold: float
     steps: dict[str, float] = {}
     certified: bool = False
+    gated: GatedPoint | None = None
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -83,6 +107,34 @@ def choose_tier(quality: Sequence[float], threshold: float, blocked: Mapping[int
             continue
         return Choice(index, Reason.GOOD_ENOUGH if reason is Reason.REGRET_TOO_HIGH else reason, regret)
     return Choice(top, reason, 0.0)
+
+
+def judge_output(
+    quality: Sequence[float], threshold: float, failures: Sequence[Reason], unlike: bool
+) -> tuple[bool, Reason, float]:
+    """Whether a tier's answer may be kept, why or why not, and the regret predicted of it, in quality units.
+
+    quality: predicted of this answer and of the top tier's, each in [0, 1]. threshold: regret allowed. failures: what is
+    certainly wrong with it, worst first. unlike: whether it is unlike what the gate learned from.
+    Raises ValueError if ``quality`` is not two finite numbers.
+    """
+    if len(quality) != 2 or not all(map(math.isfinite, quality)):
+        raise ValueError(f"quality is {list(quality)!r}; it must hold two finite numbers")
+    regret = quality[1] - quality[0]
+    if failures:
+        return False, failures[0], regret
+    if unlike:
+        return False, Reason.OUT_OF_DISTRIBUTION, regret
+    if regret > threshold:
+        return False, Reason.REGRET_TOO_HIGH, regret
+    return True, Reason.GOOD_ENOUGH, regret
+
+
+def check_rules(rules: Collection[Reason]) -> None:
+    """Raises ValueError for a reason that is no rule about answers."""
+    others = [str(rule) for rule in rules if rule not in RULES]
+    if others:
+        raise ValueError(f"{', '.join(others)}: no rule about answers; there are {', '.join(RULES)}")
 
 
 def block_tiers(tiers: Sequence[Tier], tokens: int, needs: Sequence[str]) -> dict[int, Reason]:

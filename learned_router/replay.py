@@ -1,20 +1,28 @@
-"""Reference decisions: requests kept in an artifact with the exact decision expected, and their replay."""
+"""Reference decisions: requests and answers kept in an artifact with the exact decision expected, and their replay."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
 
+from learned_router.answer import Output
 from learned_router.errors import ArtifactError, InputError
-from learned_router.router import Router
+from learned_router.gate import Acceptance
+from learned_router.request import Request
+from learned_router.router import Decision, Router
 
 # int8 arithmetic differs between processors by about this much; tiers are compared exactly, away from thresholds
 QUALITY_TOLERANCE = 0.02
+OUTPUT_FIELDS: Final = ("text", "tool_calls", "finish_reason", "logprobs")
 
 
-class Reference(msgspec.Struct, frozen=True):
-    """One line of ``reference.jsonl``. margin: how far the predicted regret lies from the mode's threshold."""
+class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of ``reference.jsonl``: a decision of the router or, where there is an ``output``, of the gate.
+
+    tier: the one taken; of the gate, the one that answered. margin: how far the predicted regret lies from the threshold.
+    """
 
     request: dict[str, Any]
     mode: str
@@ -22,6 +30,8 @@ class Reference(msgspec.Struct, frozen=True):
     reason: str
     quality: dict[str, float]
     margin: float
+    output: dict[str, Any] | None = None
+    accept: bool | None = None
 
 
 def read_references(router: Router) -> list[Reference]:
@@ -45,7 +55,7 @@ def replay(router: Router) -> list[str]:
     for number, expected in enumerate(read_references(router), start=1):
         place = f"reference.jsonl:{number} ({expected.mode})"
         try:
-            decision = router.route(expected.request, mode=expected.mode)
+            decision = _decide_again(router, expected)
         except InputError as error:
             problems.append(f"{place}: cannot be decided: {error}")
             continue
@@ -64,8 +74,50 @@ def replay(router: Router) -> list[str]:
     return problems
 
 
-def make_references(router: Router, requests: list[dict[str, Any]], *, per_mode: int = 12) -> list[Reference]:
-    """The requests nearest above and below each mode's threshold, with the decisions the router takes on them now."""
+def _decide_again(router: Router, expected: Reference) -> Decision | Acceptance:
+    if expected.output is None:
+        return router.route(expected.request, mode=expected.mode)
+    return router.accept(expected.request, expected.output, mode=expected.mode, tier=expected.tier)
+
+
+def make_references(
+    router: Router,
+    requests: Sequence[Request],
+    answers: Sequence[tuple[Request, str, Output]] = (),
+    *,
+    per_mode: int = 12,
+) -> list[Reference]:
+    """What lies nearest above and below each mode's threshold, with the decisions that router and gate take now.
+
+    answers: requests with the tier that answered and its output; looked at when there is a gate.
+    """
+    plain = [msgspec.to_builtins(request) for request in requests]
+    references = _near_router(router, plain, per_mode)
+    for tier in router.tiers[:-1] if router.has_gate else ():
+        of_tier = [(request, output) for request, name, output in answers if name == tier]
+        references += _near_gate(router, tier, of_tier, per_mode)
+    return references
+
+
+def _near_gate(router: Router, tier: str, answers: Sequence[tuple[Request, Output]], per_mode: int) -> list[Reference]:
+    references = []
+    judged = router.accept_modes([r for r, _ in answers], [o for _, o in answers], tier=tier) if answers else {}
+    for mode, found in judged.items():
+        decided = sorted(
+            (abs(a.regret - a.threshold), index) for index, a in enumerate(found) if -1.0 <= a.threshold <= 1.0
+        )
+        for accepted in (True, False):
+            some = [(margin, i) for margin, i in decided if found[i].accept is accepted][: per_mode // 2]
+            for margin, i in some:
+                request, output = (msgspec.to_builtins(part) for part in answers[i])
+                a = found[i]
+                # the plain output: what graded it and what it cost is nothing to the gate
+                shown = {"text": None} | {key: output[key] for key in OUTPUT_FIELDS if key in output}
+                references.append(Reference(request, mode, tier, a.reason, a.quality, margin, shown, a.accept))
+    return references
+
+
+def _near_router(router: Router, requests: list[dict[str, Any]], per_mode: int) -> list[Reference]:
     references = []
     for mode, decisions in router.route_modes(requests).items():
         decided = []

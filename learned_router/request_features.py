@@ -109,6 +109,7 @@ def history_features(messages: Sequence[Message], last: Message, system_chars: i
 
 
 class Tool(msgspec.Struct, frozen=True):
+    name: str
     shape: str  # name(parameter, optional?): start of the description
     words: frozenset[str]
     parameters: int
@@ -134,6 +135,7 @@ def read_tool(tool: Mapping[str, Any]) -> Tool:
     shown = ", ".join(n[:32] if n in needed else f"{n[:32]}?" for n in names)
     depth, enums = _schema_shape(schema, 0)
     return Tool(
+        name=name,
         shape=f"{name}({shown}) {about}".strip(),
         words=frozenset(_WORD.findall(f"{name} {about}".lower().replace("_", " "))),
         parameters=len(properties) if isinstance(properties, Mapping) else 0,

@@ -1,4 +1,4 @@
-"""The router: a request in, a decision with its reason out. Joins the rooms; holds no rule of its own."""
+"""The router: a request in, a decision with its reason out; the gate after it. Joins the rooms; holds no rule of its own."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 
+from learned_router.answer import parse_output
 from learned_router.artifact import Artifact, Config, read_artifact, shipped_artifact
 from learned_router.encoder import Encoder, Packer, Prediction
 from learned_router.errors import ArtifactError, InputError
+from learned_router.gate import Acceptance, Gate
 from learned_router.policy import Choice, Mode, Reason, as_good_probability, block_tiers, choose_tier
 from learned_router.request import Request, message_text, needs_vision, parse_request, wants_json
 from learned_router.view import is_empty, make_view
@@ -61,6 +63,11 @@ class Router:
             )
         self.name = f"{config.name}@{artifact.hash[:12]}"
         self.path = artifact.path
+        self._gate = (
+            Gate(artifact, config.gate, artifact.gate, self.name, threads=threads)
+            if config.gate and artifact.gate is not None
+            else None
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] | None = None, *, mode: str | None = None, threads: int = 1) -> Router:
@@ -92,29 +99,68 @@ class Router:
         tools: Sequence[Mapping[str, Any]] | None = None,
         step: str | None = None,
         mode: str | None = None,
+        gated: bool = False,
     ) -> Decision:
         """Decide one request: a prompt, a list of OpenAI messages, or a mapping with ``messages``.
 
         tools, step: as in the request, and winning over it. mode: the operating point, instead of the router's own.
-        Raises InputError naming the field when the request is none.
+        gated: the answer will be shown to ``accept`` before it is trusted, so that more may be tried.
+        Raises InputError naming the field when the request is none, or when there is no gate and ``gated`` is asked for.
         """
-        return self._decide([parse_request(request, tools=tools, step=step)], mode)[0]
+        return self._decide([parse_request(request, tools=tools, step=step)], mode, gated)[0]
 
-    def route_batch(self, requests: Sequence[Any], *, mode: str | None = None) -> list[Decision]:
+    def accept(
+        self,
+        request: Any,
+        output: Any,
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        step: str | None = None,
+        mode: str | None = None,
+        tier: str | None = None,
+    ) -> Acceptance:
+        """Whether a lower tier's answer may be kept: the gate, after ``route(..., gated=True)`` and the call.
+
+        request, tools, step, mode: as ``route`` takes them. output: a text, an OpenAI message or chat completion, or a
+        mapping with ``text`` and ``tool_calls``. tier: whose answer it is, the cheapest one's if not said.
+        Raises InputError naming the field when request or output is none, and when the artifact has no gate.
+        """
+        name = self._mode if mode is None else self._known_mode(mode)
+        gate, lower = self._gated(), self._lower_tier(tier)
+        seen = gate.look([parse_request(request, tools=tools, step=step)], [parse_output(output)], lower)
+        return gate.decide(seen, name)[0]
+
+    def accept_modes(
+        self, requests: Sequence[Any], outputs: Sequence[Any], *, tier: str | None = None
+    ) -> dict[str, list[Acceptance]]:
+        """What ``accept`` says in every mode of many answers of one tier, at the cost of one: for evaluation.
+
+        Raises InputError as ``accept`` does.
+        """
+        gate, lower = self._gated(), self._lower_tier(tier)
+        seen = gate.look(_parse_all(requests), [parse_output(output) for output in outputs], lower)
+        return {mode: gate.decide(seen, mode) for mode in self.modes}
+
+    @property
+    def has_gate(self) -> bool:
+        """Whether the artifact was trained with answers, so that ``accept`` works."""
+        return self._gate is not None
+
+    def route_batch(self, requests: Sequence[Any], *, mode: str | None = None, gated: bool = False) -> list[Decision]:
         """Decide many requests in one go, in order; the very decisions that ``route`` takes one by one.
 
         Raises InputError naming the request and the field when one of them is none.
         """
-        return self._decide(_parse_all(requests), mode)
+        return self._decide(_parse_all(requests), mode, gated)
 
-    def route_modes(self, requests: Sequence[Any]) -> dict[str, list[Decision]]:
+    def route_modes(self, requests: Sequence[Any], *, gated: bool = False) -> dict[str, list[Decision]]:
         """The decisions of ``route_batch`` in every mode, at the cost of one: for evaluation.
 
         Raises InputError naming the request and the field when one of them is none.
         """
         parsed = _parse_all(requests)
         seen = self._look(parsed)
-        return {mode: self._decisions(parsed, seen, mode) for mode in self.modes}
+        return {mode: self._decisions(parsed, seen, mode, gated) for mode in self.modes}
 
     def predict(self, requests: Sequence[Request]) -> Prediction:
         """What the graph says of each request, before any threshold: for evaluation and for choosing thresholds."""
@@ -126,29 +172,48 @@ class Router:
             raise InputError(f"mode is {found}; this artifact has {', '.join(self._config.modes)}")
         return mode
 
-    def _decide(self, requests: Sequence[Request], mode: str | None) -> list[Decision]:
+    def _lower_tier(self, tier: str | None) -> str:
+        lower = self.tiers[:-1]
+        if tier is not None and tier not in lower:
+            found = repr(tier[:40]) if isinstance(tier, str) else f"of type {type(tier).__name__}"
+            raise InputError(f"tier is {found}; an answer is judged when it comes from {', '.join(lower)}")
+        return lower[0] if tier is None else tier
+
+    def _gated(self) -> Gate:
+        if self._gate is None:
+            raise InputError(
+                f"{self.name} has no gate; train it on labels that hold the lower tiers' answers, as "
+                "'learned-router label' writes them"
+            )
+        return self._gate
+
+    def _decide(self, requests: Sequence[Request], mode: str | None, gated: bool) -> list[Decision]:
         name = self._mode if mode is None else self._known_mode(mode)
-        return self._decisions(requests, self._look(requests), name)
+        return self._decisions(requests, self._look(requests), name, gated)
 
     def _look(self, requests: Sequence[Request]) -> tuple[Prediction, list[bool]]:
         return self._encoder.predict([make_view(request, self._config.view) for request in requests])
 
-    def _decisions(self, requests: Sequence[Request], seen: tuple[Prediction, list[bool]], mode: str) -> list[Decision]:
+    def _decisions(
+        self, requests: Sequence[Request], seen: tuple[Prediction, list[bool]], mode: str, gated: bool
+    ) -> list[Decision]:
+        if gated:
+            self._gated()
         prediction, cuts = seen
         return [
-            self._decision(request, mode, [float(q) for q in quality], step.argmax(), float(ood), cut)
+            self._decision(request, mode, gated, [float(q) for q in quality], step.argmax(), float(ood), cut)
             for request, quality, step, ood, cut in zip(
                 requests, prediction.quality, prediction.step, prediction.ood, cuts, strict=True
             )
         ]
 
     def _decision(
-        self, request: Request, mode: str, quality: list[float], step_index: int, ood: float, cut: bool
+        self, request: Request, mode: str, gated: bool, quality: list[float], step_index: int, ood: float, cut: bool
     ) -> Decision:
         config = self._config
         step = request.step or config.steps[step_index]
         point = config.modes[mode]
-        threshold = point.steps.get(step, point.threshold)
+        threshold = point.gated.route if gated and point.gated else point.steps.get(step, point.threshold)
         relative_ood = ood / config.ood_threshold
         choice = self._choose(request, quality, threshold, relative_ood)
         tier = config.tiers[choice.index]

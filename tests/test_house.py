@@ -22,6 +22,7 @@ FLOORS = (
     {"view"},
     {"answer_features"},
     {"artifact", "encoder"},
+    {"gate"},
     {"router"},
     {"replay"},
     {"__init__"},

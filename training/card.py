@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from learned_router.artifact import Config
+from learned_router.training.costs import CostModel
 from learned_router.training.evaluation import Evaluation
 from learned_router.training.pretrained import Pretrained
 from learned_router.training.report import markdown_tables
+from learned_router.training.thresholds import PairPoint
 
 
 class UnseenFigures(NamedTuple):
@@ -31,13 +33,18 @@ def write_card(
     evaluation: Evaluation | None,
     *,
     graph_bytes: int,
+    gate_bytes: int | None,
     agreement: str,
+    costs: CostModel,
+    pairs: Mapping[str, PairPoint],
+    why_no_gate: str,
     note: str,
     encoder: Pretrained | None = None,
 ) -> str:
     """Markdown of the card. evaluation: on the test split, None where there is none. agreement: graph against model.
 
-    encoder: the routing-pretrained one that training began with, if it was one.
+    gate_bytes, pairs: of the gate, None and empty where there is none, and why_no_gate says why. encoder: the
+    routing-pretrained one that training began with, if it was one.
     """
     tiers = " → ".join(f"`{tier.name}` ({tier.model})" for tier in config.tiers)
     modes = "\n".join(
@@ -52,12 +59,14 @@ def write_card(
     )
     splits = ", ".join(f"{count:,} {split}" for split, count in provenance.labels.items())
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
+    gate_size = "" if gate_bytes is None else f", of the gate {gate_bytes / 1e6:.1f} MB"
     measured = (
         markdown_tables(evaluation) if evaluation else "The labels hold no test split, so nothing was measured.\n"
     )
     return f"""# {config.name}
 
 A router of Learned Router. It decides, from a request alone, which of these tiers is good enough: {tiers}.
+{_gate_sentence(gate_bytes, why_no_gate)}
 {note}
 
 ```python
@@ -77,6 +86,7 @@ certified**, so the share of quality kept on new traffic may fall short of the t
 |---|---|---|---|
 {modes}
 
+{_gate_modes(config, pairs, costs)}
 ## Measured on the test split
 
 {measured}
@@ -100,8 +110,55 @@ Labels: {splits}, split by session and by question. Labels by source and their l
 ## Made by
 
 Recipe `{provenance.recipe}` (sha256 {provenance.recipe_sha256[:12]}), labels sha256 {provenance.labels_sha256[:12]}, seed
-{provenance.seed}, {provenance.created}. {versions}; Python {platform.python_version()}. Graph: {graph_bytes / 1e6:.1f} MB;
-{agreement}. Encoder weights: see NOTICE.
+{provenance.seed}, {provenance.created}. {versions}; Python {platform.python_version()}.
+Graph: {graph_bytes / 1e6:.1f} MB{gate_size}; {agreement}. Encoder weights: see NOTICE.
+"""
+
+
+def _gate_sentence(gate_bytes: int | None, why_no_gate: str) -> str:
+    if gate_bytes is None:
+        return f"It has no gate: {why_no_gate}."
+    return (
+        "Its gate, `router.accept(request, output)`, looks at the lower tier's answer and says whether to keep it or to ask "
+        "the top tier."
+    )
+
+
+def _gate_modes(config: Config, pairs: Mapping[str, PairPoint], costs: CostModel) -> str:
+    if not pairs:
+        return ""
+    rows = "\n".join(
+        f"| {name} | {pair.route:.4f} | {pair.accept:.4f} | {pair.kept:.1%} | {pair.cost:.1%} | {pair.tried:.1%} | "
+        f"{pair.escalated:.1%} |"
+        for name, pair in pairs.items()
+    )
+    calls = ", ".join(f"`{tier}` {cost:.4f}" for tier, cost in costs.calls.items())
+    if costs.assumed:
+        where = (
+            "The prices of these models are not known, so these costs are **assumed**: `learned-router train --price "
+            "NAME=IN,OUT` takes real ones."
+        )
+    else:
+        prices = "; ".join(
+            f"`{tier}` {price.input_per_million:g} and {price.output_per_million:g} $ ({price.source}, {price.as_of})"
+            for tier, price in costs.prices.items()
+        )
+        where = f"Prices of a million tokens in and out: {prices}."
+    return f"""
+### With the gate
+
+`router.route(request, gated=True)`, then the call, then `router.accept(request, output)`; `Cascade` does the three. The two
+thresholds of a mode were chosen together on the calibration split, as the cheapest that keep the target there; figures of
+that split, point estimates:
+
+| mode | router | gate | kept | cost | tried low | escalated |
+|---|---|---|---|---|---|---|
+{rows}
+
+**Cost model.** A call that goes up costs one top-tier call; one that is tried below costs that tier's call, and a top-tier
+call too where its answer is not kept. An average call costs, the top tier's being 1: {calls}, at {costs.input_tokens:,.0f}
+tokens in and {costs.output_tokens:,.0f} out (counted by the log, else four characters a token; a top-tier answer is taken to
+be as long as the lower tier's). {where}
 """
 
 

@@ -17,6 +17,7 @@ from learned_router.errors import LabelError
 from learned_router.policy import Mode, Reason
 from learned_router.training import metrics
 from learned_router.training.baselines import Embedder, Floats, Progress, Rows, score_baselines, tabulate
+from learned_router.training.evaluate_gate import evaluate_gate
 from learned_router.training.evaluation import (
     ORACLE,
     ROUTER,
@@ -47,6 +48,9 @@ class RoutesRequests(Protocol):
 
     @property
     def modes(self) -> Mapping[str, Mode]: ...
+
+    @property
+    def has_gate(self) -> bool: ...
 
     def route_modes(self, requests: Sequence[Any]) -> Mapping[str, Sequence[Any]]: ...
 
@@ -86,6 +90,7 @@ def evaluate(
     seed: int = 0,
     cache: Path | None = None,
     prices: Mapping[str, float] | None = None,
+    call_costs: Mapping[str, float] | None = None,
     embedder: Embedder | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -93,8 +98,9 @@ def evaluate(
 
     baselines: also fit and score the baselines, on the labels of split ``train``. bootstrap: resamples of whole groups.
     cache: folder for embeddings. prices: of an average call, by tier, in any one unit; without the price of every tier,
-    what is saved is counted in calls. embedder: see ``score_baselines``. progress: told what goes on, a few words at a
-    time. The router's score is its predicted regret of the cheapest tier.
+    what is saved is counted in calls. call_costs: the same for a gate, assumed where ``prices`` are not given.
+    embedder: see ``score_baselines``. progress: told what goes on, a few words at a time. The router's score is its
+    predicted regret of the cheapest tier.
     Raises LabelError when ``split`` is empty, no label of it knows the router's tiers, or all weigh nothing.
     """
     tiers = router.tiers
@@ -141,6 +147,9 @@ def evaluate(
             for name, score in scores.items()
         ],
         notes=notes,
+        gate=evaluate_gate(router, labels, call_costs, assumed=not priced, split=split, bootstrap=bootstrap, seed=seed)
+        if router.has_gate and call_costs
+        else None,
     )
 
 

@@ -79,11 +79,54 @@ class CurveResult(msgspec.Struct, frozen=True):
     quality: list[float]
 
 
+class GateModeResult(msgspec.Struct, frozen=True):
+    """One operating point of router and gate together. kept: quality, relative to the top tier.
+
+    cost: over that of the top tier for everything, calls of both tiers where an answer was not kept. tried: share of calls
+    that a lower tier answers first. escalated: share whose answer is not kept. wasted: share of all that is spent on answers
+    that are not kept.
+    """
+
+    name: str
+    target: float
+    route: float
+    accept: float
+    kept: Estimate
+    cost: Estimate
+    tried: float
+    escalated: float
+    wasted: float
+
+
+class GateEvaluation(msgspec.Struct, frozen=True):
+    """What a gate is worth on answers that it has not seen.
+
+    tier: whose answers the figures by order are about, the cheapest one's. rows: labels that hold an answer of every lower
+    tier. apgr: of escalating in the gate's order; router_apgr: of sending up in the router's, on the same rows.
+    ece: of the predicted quality of the answer, and of the top tier's. call_costs: of an average call, by tier, the top
+    tier's being 1; assumed: whether for want of prices. rules: how often each certain failure was found, and how often
+    the answer was graded as good as the top tier's all the same.
+    """
+
+    tier: str
+    rows: int
+    left_out: int
+    apgr: Estimate
+    router_apgr: Estimate
+    gain: Estimate
+    ece: tuple[float, float]
+    call_costs: dict[str, float]
+    assumed: bool
+    rules: dict[str, tuple[int, int]]
+    modes: list[GateModeResult]
+
+
 class Evaluation(msgspec.Struct, frozen=True):
     """All that was measured, ready for JSON. tiers: cheapest first. saved_of: what ``ModeResult.saved`` is a share of.
 
     out_of_distribution: share of requests sent up because they are unlike the training data. left_out: labels of the
-    split without a quality for each of the router's tiers. notes: sentences a reader of the figures must know.
+    split without a quality for each of the router's tiers. notes: sentences a reader of the figures must know. gate: None
+    for a router without one, or labels without answers.
     """
 
     split: str
@@ -101,3 +144,4 @@ class Evaluation(msgspec.Struct, frozen=True):
     saved_of: Literal["cost", "top-tier calls"]
     curves: list[CurveResult]
     notes: list[str]
+    gate: GateEvaluation | None = None

@@ -131,6 +131,15 @@ def compare(graph_quality: np.ndarray, model_quality: np.ndarray, knobs: ExportK
     return found
 
 
+def describe_difference(difference: Difference, knobs: ExportKnobs) -> str:
+    """A sentence on how far the graph that ships lies from the model that was trained."""
+    kind = "int8" if knobs.int8 else "float32"
+    return (
+        f"{kind} graph against the trained model: quality differs by {difference.mean:.4f} in the mean, "
+        f"{difference.largest:.4f} at most"
+    )
+
+
 def compare_decisions(
     graph_quality: np.ndarray, model_quality: np.ndarray, thresholds: Mapping[str, float], difference: Difference
 ) -> int:

@@ -25,38 +25,29 @@ from learned_router.encoder import Packer
 from learned_router.request import STEPS
 from learned_router.training.heads import fit_quality, fit_step
 from learned_router.training.model import UNKNOWN_STEP, RouterNet, build_net, freeze, parameter_groups
+from learned_router.training.reader import Reader, bare_label
 from learned_router.training.recipe import FitKnobs, Recipe
 from learned_router.training.records import Label, label_request
-from learned_router.view import make_view
 
 # The heads' own training sees no more than this: beyond, it costs minutes and teaches a few hundred weights nothing new
 HEAD_ROWS = 20_000
 EMBED_BATCH_ROWS = 32
 
 
-def bare_label(label: Label) -> Label | None:
-    """The label as if its caller had sent the last user message alone; None where that is all there is, or not the last."""
-    last = label.messages[-1]
-    if last.role != "user" or (len(label.messages) == 1 and not label.tools and not label_request(label).step):
-        return None
-    return msgspec.structs.replace(label, messages=[last], tools=None, step=None, response_format=None)
-
-
 class LabelRows(Dataset[dict[str, Any]]):
     """Labels as token ids, features and targets.
 
-    hide: whether rows are, at random, shown as callers send them who leave something out: without the step, or as a
-    bare prompt. The network must do without what ``route(prompt)`` does not get. tiers: those of the first label, if
+    hide: in what shares rows are, at random, shown as callers send them who leave something out: without the step, or as
+    a bare prompt. The network must do without what ``route(prompt)`` does not get. tiers: those of the first label, if
     not given; the quality of a tier that a label does not know is NaN.
     """
 
     def __init__(
         self,
         labels: Sequence[Label],
-        packer: Packer,
-        recipe: Recipe,
+        reader: Reader,
         *,
-        hide: bool = False,
+        hide: FitKnobs | None = None,
         tiers: Sequence[str] | None = None,
     ) -> None:
         tiers = tiers or list(labels[0].quality)
@@ -68,16 +59,16 @@ class LabelRows(Dataset[dict[str, Any]]):
         self.groups = [label.group or label.session or label.id for label in labels]
 
         def read(shown: Label) -> tuple[list[int], np.ndarray]:
-            view = make_view(label_request(shown), recipe.view)
-            return packer.pack(view)[0], np.array(view.features, dtype=np.float32)
+            view = reader.see(shown)
+            return reader.packer.pack(view)[0], np.array(view.features, dtype=np.float32)
 
         self._whole = [read(label) for label in labels]
         self.ids = [ids for ids, _ in self._whole]
         self.features = np.array([features for _, features in self._whole])
-        self._hide = hide
-        if hide:
+        self._hide = hide is not None
+        if hide is not None:
             self._random = np.random.default_rng(0)
-            self._shares = (recipe.fit.bare_share, recipe.fit.bare_share + recipe.fit.step_dropout)
+            self._shares = (hide.bare_share, hide.bare_share + hide.step_dropout)
             self._stepless = [
                 read(msgspec.structs.replace(label, step=None)) if label_request(label).step else whole
                 for label, whole in zip(labels, self._whole, strict=True)
@@ -187,7 +178,7 @@ class _ProgressBar(TrainerCallback):
 
 def fit(
     labels: Sequence[Label],
-    packer: Packer,
+    reader: Reader,
     recipe: Recipe,
     checkpoints: Path,
     *,
@@ -198,24 +189,24 @@ def fit(
 ) -> RouterNet:
     """Train on the labels of the train split; with the same arguments an interrupted run goes on where it stopped.
 
-    labels: those of the train split only. checkpoints: folder of this run's state, removed by ``forget_checkpoints``.
+    labels: those of the train split only. reader: what is shown of them. checkpoints: folder of this run's state, removed
+    by ``forget_checkpoints``.
     tiers: one head each, see ``LabelRows``. console: where the progress bar goes, None for none. The targets are soft
     qualities per tier, weighted by ``label.weight``.
 
-    Under torchrun or ``accelerate launch`` all processes train on parts of each batch; the first one goes on with the
-    network, the others end here (SystemExit).
+    Under torchrun or ``accelerate launch`` all processes train on parts of each batch; what follows is work for one of
+    them, see ``end_all_but_the_first``.
     """
     set_seed(seed)
     processes, rank = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", "1"), ("RANK", "0")))
     console = console if rank == 0 else None
-    rows = LabelRows(labels, packer, recipe, hide=True, tiers=tiers)
+    rows = LabelRows(labels, reader, hide=recipe.fit, tiers=tiers)
     model = build_net(recipe, rows.features, rows.quality.shape[1])
     freeze(model, recipe.encoder)
     checkpoint = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
     if checkpoint is None:
-        fit_heads(model, rows, packer, seed, console)
+        fit_heads(model, rows, reader.packer, seed, console)
     if recipe.fit.epochs == 0:
-        _end_all_but_the_first(rank)
         model.eval()
         return model
     steps = math.ceil(len(rows) / recipe.fit.batch_size) * recipe.fit.epochs
@@ -245,20 +236,19 @@ def fit(
             use_cpu=has_fast_bfloat16() and not torch.cuda.is_available(),
         ),
         train_dataset=rows,
-        data_collator=Collate(packer),
+        data_collator=Collate(reader.packer),
         callbacks=[*callbacks, *([_ProgressBar(console)] if console else [])],
     )
     trainer.remove_callback(PrinterCallback)  # it prints a dict of timings
     trainer.knobs = recipe.fit
     trainer.train(resume_from_checkpoint=checkpoint)
-    _end_all_but_the_first(rank)
     model.cpu().eval()
     return model
 
 
-def _end_all_but_the_first(rank: int) -> None:
-    """What follows training is work for one process, which writes one artifact."""
-    if rank:
+def end_all_but_the_first() -> None:
+    """What follows training is work for one process, which writes one artifact; the others end here (SystemExit)."""
+    if int(os.environ.get("RANK", "0")):
         raise SystemExit(0)
 
 
@@ -305,12 +295,10 @@ def forget_checkpoints(checkpoints: Path) -> None:
 
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is skipped
-def predict(
-    model: RouterNet, labels: Sequence[Label], packer: Packer, recipe: Recipe
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def predict(model: RouterNet, labels: Sequence[Label], reader: Reader) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Quality logits (n, tiers), step logits (n, steps) and embeddings (n, width), float32, in the order of the labels."""
     outputs, order = [], []
-    for some, batch in _batches(LabelRows(labels, packer, recipe), packer):
+    for some, batch in _batches(LabelRows(labels, reader), reader.packer):
         result = model(batch["input_ids"], batch["attention_mask"], batch["features"])
         outputs.append([result[name].numpy() for name in ("quality", "step", "embedding")])
         order += some

@@ -200,3 +200,18 @@ def check_trainable(labels: LabelSet) -> None:
                 f"one class only: {meaning} on every label of the {split} split, so there is nothing to tell apart. "
                 "Bring logs on which the tiers differ, or check the grader with 'learned-router label'"
             )
+
+
+def find_why_no_gate(answers: Mapping[str, Sequence[Label]]) -> str:
+    """Why the answers that labels hold cannot train a gate; empty when they can. answers: by split."""
+    for split, least in LEAST_BY_SPLIT.items():
+        found = answers[split]
+        if not found:
+            return (
+                f"no label of the {split} split holds the answer of a lower tier, as 'learned-router label' writes them"
+            )
+        if len(found) < least or not any(label.weight for label in found):
+            return f"{len(found)} answers of lower tiers in the {split} split; at least {least} that count are needed"
+        if len({tuple(label.quality.values()) for label in found}) == 1:
+            return f"all answers of the {split} split are of one quality, so there is nothing to tell apart"
+    return ""

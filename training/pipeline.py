@@ -1,4 +1,4 @@
-"""The whole run in one screen: labels → network → calibration → graph → thresholds → artifact.
+"""The whole run in one screen: labels → networks → calibration → graphs → thresholds → artifact.
 
 Each step takes the last one's result; the steps do not know each other.
 """
@@ -7,46 +7,51 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
-import numpy as np
 from rich.console import Console
 
-from learned_router.artifact import SCHEMA_VERSION, Config, Provenance
-from learned_router.encoder import Encoder, Packer
-from learned_router.policy import Mode, Tier
+from learned_router.artifact import GATE, SCHEMA_VERSION, Config, GateConfig, Provenance
+from learned_router.errors import LabelError
+from learned_router.policy import GatedPoint, Mode, Tier
+from learned_router.pricing import Price
 from learned_router.replay import make_references
 from learned_router.request import STEPS, Request
 from learned_router.request_features import FEATURES
 from learned_router.router import Router
 from learned_router.training import export
-from learned_router.training.calibrate import apply_scaling, fit_confidence, fit_known, scale_quality
 from learned_router.training.card import write_card
+from learned_router.training.costs import CostModel, cost_calls
 from learned_router.training.evaluate import evaluate
 from learned_router.training.evaluation import Evaluation
-from learned_router.training.fit import bare_label, fit, forget_checkpoints, predict
-from learned_router.training.labels import LabelSet, check_trainable
-from learned_router.training.model import CalibratedNet, find_tokenizer
-from learned_router.training.pretrained import find_pretrained, read_about
-from learned_router.training.recipe import Recipe
-from learned_router.training.records import Label, label_request
-from learned_router.training.thresholds import OperatingPoint, choose_threshold
-from learned_router.view import make_view
+from learned_router.training.fit import end_all_but_the_first, fit, forget_checkpoints
+from learned_router.training.labels import LabelSet, check_trainable, find_why_no_gate
+from learned_router.training.learned import Learned, calibrate_and_export, judge_answers
+from learned_router.training.model import find_tokenizer
+from learned_router.training.pretrained import Pretrained, find_pretrained, read_about
+from learned_router.training.reader import GATE_TIERS, answer_reader, answered_labels, request_reader
+from learned_router.training.recipe import Recipe, with_gate_knobs
+from learned_router.training.records import Label, Output, label_request
+from learned_router.training.thresholds import OperatingPoint, PairPoint, choose_pair, choose_threshold
+from learned_router.view import GATE_FEATURES
 
-# Training requests that the out-of-distribution score is fitted on: enough for 64 components, seconds to embed
-KNOWN_ROWS = 2_000
 VERSIONS_OF = ("learned-router", "torch", "transformers", "onnxruntime")
 
 
 class TrainRun(msgspec.Struct):
-    """What a run made: the router, its operating points on the calibration split, its evaluation on the test split."""
+    """What a run made: the router, its operating points on the calibration split, its evaluation on the test split.
+
+    pairs: the points of router and gate together; empty without a gate, and then why_no_gate says why there is none.
+    """
 
     router: Router
     points: dict[str, OperatingPoint]
+    pairs: dict[str, PairPoint]
+    why_no_gate: str
     evaluation: Evaluation | None
 
 
@@ -58,78 +63,172 @@ def train(
     seed: int = 0,
     delta: float = 0.05,
     tiers: Sequence[Tier] | None = None,
+    gate: bool | None = None,
+    prices: Mapping[str, Price] | None = None,
     references: Sequence[Label] | None = None,
     note: str = "",
     baselines: bool = True,
     cache: Path | None = None,
     console: Console | None = None,
 ) -> TrainRun:
-    """Train a router on labels and write its artifact to ``out``. Killed, it goes on from its last checkpoint when re-run.
+    """Train a router on labels, and a gate on the answers they hold, and write their artifact to ``out``.
 
-    tiers: what is known of the tiers beyond their names. references: requests for ``reference.jsonl``, by default those
-    of the calibration split. note: a sentence for the card. baselines: measure them beside the router, their
+    Killed, it goes on from its last checkpoint when re-run.
+    tiers: what is known of the tiers beyond their names. gate: whether to train one; None where the labels hold answers
+    enough. prices: of tokens, by tier, which win over the known ones. references: requests for ``reference.jsonl``, by
+    default those of the calibration split. note: a sentence for the card. baselines: measure them beside the router, their
     embeddings kept in ``cache``. console: where progress goes.
-    Raises LabelError when the labels cannot train a router, ExportError when the artifact cannot be written or trusted.
+    Raises LabelError when the labels cannot train what was asked for, ExportError when the artifact cannot be written or
+    trusted.
     """
     say: Callable[[str], None] = console.print if console else lambda line: None
     check_trainable(labels)
     export.check_target(out)
-    packer = Packer.load(find_tokenizer(recipe.encoder.name), recipe.view)
-    train_split, calibration = labels.of("train"), labels.of("calibration")
+    tiers = tuple(tiers or (Tier(name=tier, model=labels.models[tier]) for tier in labels.tiers))
+    costs = cost_calls(labels.of("calibration"), tiers, prices or {})
+    answers = {split: answered_labels(labels.of(split), labels.tiers) for split in ("train", "calibration")}
+    why_no_gate = "it was not asked for" if gate is False else find_why_no_gate(answers)
+    if gate and why_no_gate:
+        raise LabelError(f"--gate: {why_no_gate}")
 
     run = hashlib.sha256(f"{recipe.sha256} {labels.sha256} {seed}".encode()).hexdigest()[:12]
-    checkpoints = out.with_name(f".{out.name}.training") / run
+    checkpoints = out.with_name(f".{out.name}.training")
+    train_split, calibration = labels.of("train"), labels.of("calibration")
     say(f"training on {len(train_split):,} labels, recipe {recipe.name!r}")
-    net = fit(train_split, packer, recipe, checkpoints, seed=seed, tiers=labels.tiers, console=console)
+    reader = request_reader(recipe)
+    train_net = partial(fit, seed=seed, console=console)
+    net = train_net(train_split, reader, recipe, checkpoints / run, tiers=labels.tiers)
+    if why_no_gate:
+        say(f"no gate: {why_no_gate}")
+    else:
+        say(f"training the gate on {len(answers['train']):,} answers")
+        gate_reader, gate_recipe = answer_reader(recipe, labels.tiers), with_gate_knobs(recipe)
+        gate_net = train_net(answers["train"], gate_reader, gate_recipe, checkpoints / f"{run}-gate", tiers=GATE_TIERS)
+    end_all_but_the_first()
 
-    say(f"calibrating on {len(calibration):,} labels")
-    truth = np.array([[label.quality.get(tier, np.nan) for tier in labels.tiers] for label in calibration])
-    weight = np.array([label.weight for label in calibration])
-    complete = ~np.isnan(truth).any(axis=1)
-    logits, _, _ = predict(net, calibration, packer, recipe)
-    scaling = scale_quality(logits, truth, weight)
-    seen = random.Random(seed).sample(train_split, min(len(train_split), KNOWN_ROWS))
-    seen += [shown for label in seen if (shown := bare_label(label))]
-    known = fit_known(predict(net, seen, packer, recipe)[2], recipe.calibrate.ood_centres, seed)
-
-    say("exporting")
-    taught = sorted({STEPS.index(label.step) for label in train_split if label.step})
-    graph = export.build_graph(CalibratedNet(net, scaling, known, taught), recipe.export)
-    views = [make_view(label_request(label), recipe.view) for label in calibration]
-    prediction, _ = Encoder(graph, packer).predict(views)
-    expected = apply_scaling(logits, scaling)
-    difference = export.compare(prediction.quality, expected, recipe.export)
-
+    say(f"calibrating on {len(calibration):,} labels, and exporting")
+    learned = calibrate_and_export(net, train_split, calibration, reader, recipe, labels.tiers, seed=seed)
     # thresholds rest on what the graph says, since the graph is what will decide
-    bare = [make_view(label_request(shown), recipe.view) for label in calibration if (shown := bare_label(label))]
-    ood_threshold = max(
-        float(np.quantile(ood, recipe.calibrate.ood_quantile))
-        for ood in (prediction.ood, *([Encoder(graph, packer).predict(bare)[0].ood] if bare else []))
-    )
-    seen_whole = (prediction.quality[complete], truth[complete], weight[complete])
-    in_range = prediction.ood[complete] <= ood_threshold
-    points = {mode: choose_threshold(*seen_whole, target, in_range) for mode, target in recipe.modes.items()}
-    export.compare_decisions(
-        prediction.quality, expected, {mode: point.threshold for mode, point in points.items()}, difference
-    )
+    rows = learned.complete
+    seen = (learned.quality[rows], learned.truth[rows], learned.weight[rows])
+    points = {mode: choose_threshold(*seen, target, learned.in_range[rows]) for mode, target in recipe.modes.items()}
+    thresholds = {mode: point.threshold for mode, point in points.items()}
+    export.compare_decisions(learned.quality, learned.expected, thresholds, learned.difference)
+    learned_gate, pairs = None, {}
+    if not why_no_gate:
+        learned_gate = calibrate_and_export(
+            gate_net, answers["train"], answers["calibration"], gate_reader, gate_recipe, GATE_TIERS, seed=seed
+        )
+        judged = judge_answers(calibration, answers["calibration"], learned_gate, labels.tiers, recipe.gate.rules)
+        rows &= judged.there
+        pairs = {
+            mode: choose_pair(
+                learned.quality[rows],
+                judged.take(rows),
+                learned.truth[rows],
+                learned.weight[rows],
+                target,
+                learned.in_range[rows],
+                costs.vector(labels.tiers),
+            )
+            for mode, target in recipe.modes.items()
+        }
+    config = _configure(out.name, labels, recipe, tiers, learned, learned_gate, points, pairs, costs, seed)
+    evaluation: Evaluation | None = None
+
+    def measure(router: Router) -> dict[str, bytes]:
+        nonlocal evaluation
+        if labels.of("test"):
+            say(f"evaluating on {len(labels.of('test')):,} labels")
+            evaluation = evaluate(
+                router,
+                labels.labels,
+                baselines=baselines,
+                seed=seed,
+                cache=cache,
+                prices=None if costs.assumed else costs.calls,
+                call_costs=costs.calls,
+                progress=say,
+            )
+        shown = references or calibration
+        lines = [
+            msgspec.json.encode(reference)
+            for reference in make_references(
+                router, [label_request(label) for label in shown], _judged_requests(shown, labels.tiers)
+            )
+        ]
+        card = write_card(
+            config,
+            evaluation,
+            graph_bytes=len(learned.graph),
+            gate_bytes=len(learned_gate.graph) if learned_gate else None,
+            agreement=export.describe_difference(learned.difference, recipe.export),
+            note=note,
+            encoder=_pretrained_of(recipe),
+            costs=costs,
+            pairs=pairs,
+            why_no_gate=why_no_gate,
+        )
+        return {
+            "metrics.json": _pretty(evaluation or {}),
+            "reference.jsonl": b"\n".join(lines) + b"\n",
+            "README.md": card.encode(),
+        }
+
+    contents = {
+        "model.onnx": learned.graph,
+        **({GATE: learned_gate.graph} if learned_gate else {}),
+        "tokenizer.json": find_tokenizer(recipe.encoder.name).read_bytes(),
+        "certificate.json": _pretty(_uncertified(config, points, pairs, delta, int(learned.complete.sum()))),
+        "metrics.json": b"{}\n",
+        "reference.jsonl": b"",
+        "README.md": b"",
+    }
+    router = export.write_artifact(out, config, contents, measure)
+    forget_checkpoints(checkpoints)
+    return TrainRun(router=router, points=points, pairs=pairs, why_no_gate=why_no_gate, evaluation=evaluation)
+
+
+def _configure(
+    name: str,
+    labels: LabelSet,
+    recipe: Recipe,
+    tiers: tuple[Tier, ...],
+    learned: Learned,
+    gate: Learned | None,
+    points: Mapping[str, OperatingPoint],
+    pairs: Mapping[str, PairPoint],
+    costs: CostModel,
+    seed: int,
+) -> Config:
     sources, licences = labels.sources()
-    pretrained = find_pretrained(recipe.encoder.name)
-    encoder = read_about(pretrained) if pretrained else None
-    config = Config(
+    gated = {mode: GatedPoint(round(pair.route, 6), round(pair.accept, 6)) for mode, pair in pairs.items()}
+    return Config(
         schema_version=SCHEMA_VERSION,
-        name=out.name,
-        tiers=tuple(tiers or (Tier(name=tier, model=labels.models[tier]) for tier in labels.tiers)),
+        name=name,
+        tiers=tiers,
         steps=STEPS,
         view=recipe.view,
         features=FEATURES,
         modes={
-            mode: Mode(target=recipe.modes[mode], threshold=round(point.threshold, 6)) for mode, point in points.items()
+            mode: Mode(target=recipe.modes[mode], threshold=round(point.threshold, 6), gated=gated.get(mode))
+            for mode, point in points.items()
         },
         default_mode=recipe.default_mode,
-        ood_threshold=ood_threshold,
-        confidence=dict(zip(labels.tiers, fit_confidence(prediction.quality, truth, weight), strict=False)),
-        prices={},
+        ood_threshold=learned.ood_threshold,
+        confidence=dict(zip(labels.tiers, learned.confidence, strict=False)),
+        prices=costs.prices,
+        call_costs=costs.calls,
         files={},
+        gate=None
+        if gate is None
+        else GateConfig(
+            view=recipe.gate.view,
+            features=GATE_FEATURES,
+            ood_threshold=gate.ood_threshold,
+            confidence=gate.confidence[0],
+            rules=recipe.gate.rules,
+        ),
         provenance=Provenance(
             recipe=recipe.name,
             recipe_sha256=recipe.sha256,
@@ -142,40 +241,11 @@ def train(
             licences=licences,
         ),
     )
-    agreement = (
-        f"{'int8' if recipe.export.int8 else 'float32'} graph against the trained model: quality differs by "
-        f"{difference.mean:.4f} in the mean, {difference.largest:.4f} at most"
-    )
-    evaluation: Evaluation | None = None
-
-    def measure(router: Router) -> dict[str, bytes]:
-        nonlocal evaluation
-        if labels.of("test"):
-            say(f"evaluating on {len(labels.of('test')):,} labels")
-            evaluation = evaluate(router, labels.labels, baselines=baselines, seed=seed, cache=cache, progress=say)
-        requests = [_plain(label_request(label)) for label in (references or calibration)]
-        lines = [msgspec.json.encode(reference) for reference in make_references(router, requests)]
-        card = write_card(config, evaluation, graph_bytes=len(graph), agreement=agreement, note=note, encoder=encoder)
-        return {
-            "metrics.json": _pretty(evaluation or {}),
-            "reference.jsonl": b"\n".join(lines) + b"\n",
-            "README.md": card.encode(),
-        }
-
-    contents = {
-        "model.onnx": graph,
-        "tokenizer.json": find_tokenizer(recipe.encoder.name).read_bytes(),
-        "certificate.json": _pretty(_uncertified(config, points, delta, int(complete.sum()))),
-        "metrics.json": b"{}\n",
-        "reference.jsonl": b"",
-        "README.md": b"",
-    }
-    router = export.write_artifact(out, config, contents, measure)
-    forget_checkpoints(checkpoints.parent)
-    return TrainRun(router=router, points=points, evaluation=evaluation)
 
 
-def _uncertified(config: Config, points: dict[str, OperatingPoint], delta: float, rows: int) -> dict[str, object]:
+def _uncertified(
+    config: Config, points: Mapping[str, OperatingPoint], pairs: Mapping[str, PairPoint], delta: float, rows: int
+) -> dict[str, object]:
     """``certificate.json`` of an artifact without one: the point estimates, and that they promise nothing."""
     return {
         "certified": False,
@@ -188,15 +258,24 @@ def _uncertified(config: Config, points: dict[str, OperatingPoint], delta: float
                 "threshold": config.modes[mode].threshold,
                 "kept_estimate": point.kept,
                 "shares": dict(zip((tier.name for tier in config.tiers), point.shares, strict=True)),
+                **({"gated": pairs[mode]._asdict()} if mode in pairs else {}),
             }
             for mode, point in points.items()
         },
     }
 
 
-def _plain(request: Request) -> dict[str, object]:
-    plain: dict[str, object] = msgspec.to_builtins(request)
-    return plain
+def _judged_requests(labels: Sequence[Label], tiers: Sequence[str]) -> list[tuple[Request, str, Output]]:
+    return [
+        (label_request(label), tier, output)
+        for label in answered_labels(labels, tiers)
+        for tier, output in label.outputs.items()
+    ]
+
+
+def _pretrained_of(recipe: Recipe) -> Pretrained | None:
+    found = find_pretrained(recipe.encoder.name)
+    return read_about(found) if found else None
 
 
 def _pretty(value: object) -> bytes:

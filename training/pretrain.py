@@ -19,17 +19,17 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
-from learned_router.encoder import Packer
 from learned_router.errors import InputError, LearnedRouterError
 from learned_router.training.card import UnseenFigures, write_encoder_card
-from learned_router.training.fit import fit, forget_checkpoints, predict
+from learned_router.training.fit import end_all_but_the_first, fit, forget_checkpoints, predict
 from learned_router.training.importers.logs import read_pairs
 from learned_router.training.labelling.duplicates import Fingerprints
 from learned_router.training.labelling.label_run import describe_skipped
 from learned_router.training.metrics import apgr, bootstrap, percentile_interval, trace_curve
-from learned_router.training.model import RouterNet, find_tokenizer, load_encoder
+from learned_router.training.model import RouterNet, load_encoder
 from learned_router.training.pretrained import Pretrained, save_pretrained
-from learned_router.training.recipe import Recipe, load_recipe
+from learned_router.training.reader import Reader, request_reader
+from learned_router.training.recipe import load_recipe
 from learned_router.training.records import Label, Record, Skipped
 from learned_router.training.split import split
 
@@ -147,11 +147,9 @@ def balance(labels: Sequence[Label]) -> list[Label]:
     ]
 
 
-def report(
-    net: RouterNet, tiers: Sequence[str], fold: Sequence[Label], packer: Packer, recipe: Recipe
-) -> list[UnseenFigures]:
+def report(net: RouterNet, tiers: Sequence[str], fold: Sequence[Label], reader: Reader) -> list[UnseenFigures]:
     """What the heads make of labels that were not trained on, by source."""
-    logits, _, _ = predict(net, fold, packer, recipe)
+    logits, _, _ = predict(net, fold, reader)
     predicted = 1 / (1 + np.exp(-logits))
     truth = np.array([[label.quality.get(tier, np.nan) for tier in tiers] for label in fold])
     found = []
@@ -207,10 +205,11 @@ def main() -> int:
         if not taught:
             raise InputError("no request with scores is left to learn from; give logs that hold each output's 'score'")
         work = arguments.out.with_name(f".{arguments.out.name}.training")
-        packer = Packer.load(find_tokenizer(recipe.encoder.name), recipe.view)
+        reader = request_reader(recipe)
         tiers = order_tiers(taught)
         console.print(f"pretraining on {len(taught):,} requests, {len(tiers)} heads")
-        net = fit(balance(taught), packer, recipe, work, seed=arguments.seed, tiers=tiers, console=console)
+        net = fit(balance(taught), reader, recipe, work, seed=arguments.seed, tiers=tiers, console=console)
+        end_all_but_the_first()
         sources = Counter(label.source or "unnamed" for label in taught)
         about = Pretrained(
             encoder=recipe.encoder.name,
@@ -226,7 +225,7 @@ def main() -> int:
         save_pretrained(net, load_encoder(recipe.encoder), arguments.out, about)
         forget_checkpoints(work)
         fold = [label for label in labels if label.split == "calibration" and label.source in sources]
-        found = report(net, tiers, fold, packer, recipe)
+        found = report(net, tiers, fold, reader)
         for row in found:
             console.print(f"{row.source}: APGR {row.apgr:.3f}, mean of {row.pairs} pairs, on unseen requests")
         (arguments.out / "README.md").write_text(write_encoder_card(arguments.out.name, about, found), encoding="utf-8")

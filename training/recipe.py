@@ -13,7 +13,8 @@ from typing import Annotated, Final
 import msgspec
 
 from learned_router.errors import InputError
-from learned_router.view import ViewSpec
+from learned_router.policy import RULES, Reason, check_rules
+from learned_router.view import AnswerViewSpec, ViewSpec
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -77,6 +78,22 @@ class ExportKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     quality_tolerance: tuple[Amount, Amount] = (0.015, 0.12)
 
 
+class GateKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Of the gate, which is trained as the router is, but for these.
+
+    layers: how many of the encoder's layers to keep, from the bottom; 0 keeps as many as the router.
+    rules: failures that send an answer up whatever is predicted of it.
+    """
+
+    layers: Count = 0
+    view: AnswerViewSpec = AnswerViewSpec()
+    feature_share: Amount = 0.3
+    rules: tuple[Reason, ...] = RULES
+
+    def __post_init__(self) -> None:
+        check_rules(self.rules)
+
+
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """modes: share of the top tier's quality to keep, by mode name."""
 
@@ -86,6 +103,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     encoder: EncoderKnobs = EncoderKnobs()
     view: ViewSpec = ViewSpec()
     fit: FitKnobs = FitKnobs()
+    gate: GateKnobs = GateKnobs()
     calibrate: CalibrateKnobs = CalibrateKnobs()
     export: ExportKnobs = ExportKnobs()
 
@@ -124,6 +142,18 @@ def with_size(recipe: Recipe, size: str) -> Recipe:
         name=f"{recipe.name}, size {size}",
         encoder=msgspec.structs.replace(recipe.encoder, layers=layers, frozen_layers=frozen),
         view=msgspec.structs.replace(view, head_share=recipe.view.head_share),
+    )
+
+
+def with_gate_knobs(recipe: Recipe) -> Recipe:
+    """The recipe by which the gate of a router is trained. Of the layers, the same share as the router's stays as it is."""
+    whole = recipe.encoder.layers or ALL_LAYERS
+    layers = recipe.gate.layers or recipe.encoder.layers
+    frozen = recipe.encoder.frozen_layers * (layers or ALL_LAYERS) // whole
+    return msgspec.structs.replace(
+        recipe,
+        encoder=msgspec.structs.replace(recipe.encoder, layers=layers, frozen_layers=frozen),
+        fit=msgspec.structs.replace(recipe.fit, feature_share=recipe.gate.feature_share),
     )
 
 

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from learned_router.errors import InputError
-from learned_router.training.evaluation import ROUTER, Estimate, Evaluation, MethodResult, ModeResult, TierResult
+from learned_router.training.evaluation import (
+    ROUTER,
+    Estimate,
+    Evaluation,
+    GateEvaluation,
+    MethodResult,
+    ModeResult,
+    TierResult,
+)
 from learned_router.training.page import build_page
 from learned_router.training.picture import draw_curve
 
@@ -158,7 +166,53 @@ def sections(evaluation: Evaluation, *, brief: bool = False) -> list[Section]:
             ],
         ),
     ]
+    if evaluation.gate:
+        found[2:2] = _gate_sections(evaluation.gate, names, brief)
     return [section for section in found if section.rows]
+
+
+def _gate_sections(gate: GateEvaluation, tiers: Sequence[str], brief: bool) -> list[Section]:
+    top = tiers[-1]
+    return [
+        Section(
+            f"The gate on {gate.rows:,} answers: which go on to {top}, beside the router, which sees the request alone",
+            ["decided by", "APGR", "ECE"],
+            [
+                ["the gate", interval(gate.apgr, decimal), f"{gate.ece[0]:.3f}"],
+                ["the router", interval(gate.router_apgr, decimal), "–"],
+                ["difference", interval(gate.gain, signed), "–"],
+            ],
+        ),
+        Section(
+            f"Router and gate together: quality kept and cost, both relative to {top} for everything",
+            ["mode", "target", "kept, %" if brief else "quality kept", "cost", "tried", "escalated", "wasted"],
+            [
+                [
+                    mode.name,
+                    f"{100 * mode.target:g} %",
+                    interval(mode.kept, _hundredths if brief else percent),
+                    _figure(mode.cost, _whole_percent if brief else percent, brief),
+                    *((_whole_percent if brief else percent)(x) for x in (mode.tried, mode.escalated, mode.wasted)),
+                ]
+                for mode in gate.modes
+            ],
+        ),
+    ]
+
+
+def _gate_notes(gate: GateEvaluation) -> list[str]:
+    costs = ", ".join(f"{tier} {cost:.3f}" for tier, cost in gate.call_costs.items())
+    notes = [
+        f"Cost of an average call, the top tier's being 1: {costs}"
+        f"{', assumed for want of prices (give them as --price)' if gate.assumed else ''}. Tried: answered by a lower tier "
+        "first; escalated: answered again by the top tier; wasted: share of the cost spent on answers that were not kept."
+    ]
+    if gate.rules:
+        found = ", ".join(f"{name} {count} ({good} of them as good)" for name, (count, good) in gate.rules.items())
+        notes.append(f"Certain failures found in answers: {found}.")
+    if gate.left_out:
+        notes.append(f"{gate.left_out:,} labels hold no answer of a lower tier, and the gate was not measured on them.")
+    return notes
 
 
 def _brackets(evaluation: Evaluation) -> str:
@@ -210,6 +264,8 @@ def _notes(evaluation: Evaluation) -> list[str]:
         notes.insert(0, f"APGR of this router minus the best baseline ({rival}): {interval(difference, signed)}.")
     if evaluation.modes:
         notes.append(_certified_note(evaluation.modes))
+    if evaluation.gate:
+        notes += _gate_notes(evaluation.gate)
     if evaluation.left_out:
         notes.append(f"{evaluation.left_out:,} labels lack the quality of a tier of this router and were left out.")
     return notes

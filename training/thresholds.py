@@ -1,4 +1,4 @@
-"""Choose each mode's threshold on the calibration split by a plain point estimate. Knows arrays; promises nothing.
+"""Choose each mode's thresholds on the calibration split by a plain point estimate. Knows arrays; promises nothing.
 
 A certificate, with its probability, is another room's work; until then an artifact's modes say ``certified: false``.
 """
@@ -13,6 +13,10 @@ from learned_router.policy import choose_tier
 
 # Below every predicted regret, the least of which is -1: everything goes to the top tier.
 NEVER_DOWN = -2.0
+
+
+# Candidates of each of two thresholds that are chosen together: quantiles of what is predicted
+PAIR_CANDIDATES = 41
 
 
 class OperatingPoint(NamedTuple):
@@ -62,6 +66,107 @@ def operating_point(
     kept = float((routed * weight).sum()) / at_top if at_top > 0 else float("nan")
     shares = tuple(float(weight[chosen == tier].sum() / weight.sum()) for tier in range(top + 1))
     return OperatingPoint(threshold, kept, shares)
+
+
+class PairPoint(NamedTuple):
+    """Thresholds of router and gate together, both regrets allowed, and what they do.
+
+    kept: mean quality over the top tier's. cost: over that of the top tier for everything. tried: share of calls that a
+    lower tier answers first. escalated: share of calls whose answer the gate does not keep, so that both are paid for.
+    """
+
+    route: float
+    accept: float
+    kept: float
+    cost: float
+    tried: float
+    escalated: float
+
+
+class Answers(NamedTuple):
+    """What a gate makes of every lower tier's answer to some requests, each (n, tiers - 1).
+
+    regret: predicted, NaN where there is no answer. refused: whether it goes up whatever the threshold, for a rule or as
+    out of distribution.
+    """
+
+    regret: np.ndarray
+    refused: np.ndarray
+
+    @property
+    def there(self) -> np.ndarray:
+        """Requests that every lower tier has answered, bool (n,)."""
+        there: np.ndarray = ~np.isnan(self.regret).any(axis=1)
+        return there
+
+    def take(self, rows: np.ndarray) -> Answers:
+        return Answers(self.regret[rows], self.refused[rows])
+
+
+def choose_pair(
+    predicted: np.ndarray,
+    answers: Answers,
+    truth: np.ndarray,
+    weight: np.ndarray,
+    target: float,
+    known: np.ndarray,
+    costs: np.ndarray,
+) -> PairPoint:
+    """Of the pairs of thresholds that keep ``target``, by the estimate, the cheapest.
+
+    predicted, truth, weight, known: as ``choose_threshold`` takes them, of the router. answers: of the gate, on the same
+    rows. costs: (n_tiers,), of an average call, cheapest tier first. For each threshold of the router, that of the gate
+    goes up only as far as the estimate of the quality kept has never fallen below the target on the way.
+    """
+    regrets = _least_threshold(predicted)[known]
+    best = try_pair(predicted, answers, truth, weight, NEVER_DOWN, NEVER_DOWN, known, costs)
+    accepts = _candidates(answers.regret[~answers.refused])
+    for route in _candidates(regrets) if len(regrets) else []:
+        for accept in accepts:
+            point = try_pair(predicted, answers, truth, weight, route, accept, known, costs)
+            if not point.kept >= target:
+                break
+            if point.cost < best.cost:
+                best = point
+    return best
+
+
+def try_pair(
+    predicted: np.ndarray,
+    answers: Answers,
+    truth: np.ndarray,
+    weight: np.ndarray,
+    route: float,
+    accept: float,
+    known: np.ndarray,
+    costs: np.ndarray,
+) -> PairPoint:
+    """What router and gate would do with two thresholds; arguments as ``choose_pair`` takes them."""
+    rows, top = np.arange(len(truth)), predicted.shape[1] - 1
+    allowed = predicted[:, -1:] - predicted[:, :-1] <= route
+    taken = np.where(known & allowed.any(axis=1), allowed.argmax(axis=1), top)
+    tried = taken < top
+    lower = np.minimum(taken, top - 1)
+    kept_answer = tried & ~answers.refused[rows, lower] & (answers.regret[rows, lower] <= accept)
+    quality = np.where(kept_answer, truth[rows, lower], truth[:, -1])
+    spent = np.where(tried, costs[lower], 0.0) + np.where(kept_answer, 0.0, costs[-1])
+    total, at_top = max(float(weight.sum()), 1e-12), float(weight @ truth[:, -1])
+    return PairPoint(
+        route=route,
+        accept=accept,
+        kept=float(weight @ quality) / at_top if at_top > 0 else float("nan"),
+        cost=float(weight @ spent) / (total * float(costs[-1])),
+        tried=float(weight @ tried) / total,
+        escalated=float(weight @ (tried & ~kept_answer)) / total,
+    )
+
+
+def _candidates(regrets: np.ndarray) -> list[float]:
+    """Thresholds to try, from one below all regrets to one above: midway between neighbours, at equal shares of rows."""
+    values = np.unique(regrets[np.isfinite(regrets)])
+    edges = [*((values[:-1] + values[1:]) / 2)]
+    some = edges[:: max(1, len(edges) // PAIR_CANDIDATES)]
+    return [NEVER_DOWN, *map(float, some), 1.0]
 
 
 def _least_threshold(predicted: np.ndarray) -> np.ndarray:

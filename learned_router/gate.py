@@ -1,0 +1,109 @@
+"""The gate: a request and a lower tier's answer in, whether to keep it and why out. Joins the rooms, as the router does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from learned_router.answer import Output
+from learned_router.answer_features import find_failures
+from learned_router.artifact import Artifact, GateConfig
+from learned_router.encoder import Encoder, Packer, Prediction
+from learned_router.errors import ArtifactError
+from learned_router.policy import Reason, as_good_probability, judge_output
+from learned_router.request import Request
+from learned_router.view import make_answer_view
+
+# A gate's graph predicts two qualities: of the answer, and of what the top tier's would be.
+TIERS_PREDICTED = 2
+
+
+class Acceptance(msgspec.Struct, frozen=True):
+    """What the gate says of one answer, and why.
+
+    accept: keep it, or ask the top tier. tier: whose answer it is. reason: a ``Reason``. confidence: calibrated
+    probability that the answer is as good as the top tier's. quality: predicted of the answer and of the top tier's, by
+    tier, in [0, 1]. regret: predicted quality given up by keeping it, in quality units; threshold: the regret that the
+    mode allows. ood: distance from the training data, 1.0 being the limit. truncated: the view left out a part of the
+    answer. router: name and hash of the artifact.
+    """
+
+    accept: bool
+    tier: str
+    reason: Reason
+    confidence: float
+    quality: dict[str, float]
+    regret: float
+    threshold: float
+    ood: float
+    truncated: bool
+    mode: str
+    router: str
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What the graph says of some answers of one tier, before any threshold. failures: what is certainly wrong, each."""
+
+    tier: str
+    prediction: Prediction
+    cuts: list[bool]
+    failures: list[list[Reason]]
+
+
+class Gate:
+    """The second decision point of a loaded artifact. ``Router`` makes it, and asks it."""
+
+    def __init__(self, artifact: Artifact, config: GateConfig, graph: bytes, name: str, *, threads: int = 1) -> None:
+        packer = Packer.load(artifact.path / "tokenizer.json", config.view)
+        self._encoder = Encoder(graph, packer, n_features=len(config.features), name="gate.onnx", threads=threads)
+        if self._encoder.tiers != TIERS_PREDICTED:
+            raise ArtifactError(
+                f"{artifact.path}: gate.onnx predicts {self._encoder.tiers} qualities; it must predict "
+                f"{TIERS_PREDICTED}, of the answer and of the top tier's; export the artifact again"
+            )
+        self._config, self._name = config, name
+        self._modes = artifact.config.modes
+        self._tiers = tuple(tier.name for tier in artifact.config.tiers)
+
+    def look(self, requests: Sequence[Request], outputs: Sequence[Output], tier: str) -> Seen:
+        """Predictions for answers of one tier, which is not the top one, and what is certainly wrong with each."""
+        place = self._tiers.index(tier) / (len(self._tiers) - 1)
+        views = [
+            make_answer_view(request, output, place, self._config.view)
+            for request, output in zip(requests, outputs, strict=True)
+        ]
+        failures = [
+            [reason for reason in find_failures(request, output) if reason in self._config.rules]
+            for request, output in zip(requests, outputs, strict=True)
+        ]
+        return Seen(tier, *self._encoder.predict(views), failures)
+
+    def decide(self, seen: Seen, mode: str) -> list[Acceptance]:
+        """What a mode makes of what was seen."""
+        point = self._modes[mode].gated
+        if point is None:  # the artifact's reader refuses a gate without it
+            raise ValueError(f"mode {mode!r} has no threshold of the gate")
+        found = []
+        for quality, ood, cut, failures in zip(
+            seen.prediction.quality, seen.prediction.ood, seen.cuts, seen.failures, strict=True
+        ):
+            own, top = float(quality[0]), float(quality[1])
+            relative_ood = float(ood) / self._config.ood_threshold
+            accept, reason, regret = judge_output((own, top), point.accept, failures, relative_ood > 1.0)
+            found.append(
+                Acceptance(
+                    accept=accept,
+                    tier=seen.tier,
+                    reason=reason,
+                    confidence=as_good_probability(own, top, self._config.confidence),
+                    quality={seen.tier: own, self._tiers[-1]: top},
+                    regret=regret,
+                    threshold=point.accept,
+                    ood=relative_ood,
+                    truncated=cut,
+                    mode=mode,
+                    router=self._name,
+                )
+            )
+        return found

@@ -1,0 +1,119 @@
+"""From a trained network to a graph that says what it means: calibrated, exported, compared. Router and gate alike.
+
+Knows what the graph says of the calibration labels; knows nothing of thresholds or artifacts.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+
+import msgspec
+import numpy as np
+
+from learned_router.answer_features import find_failures
+from learned_router.encoder import Encoder
+from learned_router.policy import Reason
+from learned_router.request import STEPS
+from learned_router.training import export
+from learned_router.training.calibrate import apply_scaling, fit_confidence, fit_known, scale_quality
+from learned_router.training.fit import predict
+from learned_router.training.model import CalibratedNet, RouterNet
+from learned_router.training.reader import Reader, bare_label
+from learned_router.training.recipe import Recipe
+from learned_router.training.records import Label, label_request
+from learned_router.training.thresholds import Answers
+
+# Training rows that the out-of-distribution score is fitted on: enough for 64 components, seconds to embed
+KNOWN_ROWS = 2_000
+
+
+class Learned(msgspec.Struct, frozen=True):
+    """What a network has become. All but the graph is of the calibration labels, in their order.
+
+    graph: of ONNX. quality: predicted by the graph, float32 (n, tiers); expected: by the trained model itself. truth:
+    graded, (n, tiers), NaN where not known. weight: (n,). in_range: bool (n,), whether like the training labels.
+    ood_threshold: score up to which a row is. confidence: for each tier below the top, weights of
+    ``policy.as_good_probability``. difference: between graph and model.
+    """
+
+    graph: bytes
+    quality: np.ndarray
+    expected: np.ndarray
+    truth: np.ndarray
+    weight: np.ndarray
+    in_range: np.ndarray
+    ood_threshold: float
+    confidence: list[tuple[float, float, float]]
+    difference: export.Difference
+
+    @property
+    def complete(self) -> np.ndarray:
+        """Rows that know the quality of every tier, bool (n,)."""
+        known: np.ndarray = ~np.isnan(self.truth).any(axis=1)
+        return known
+
+
+def calibrate_and_export(
+    net: RouterNet,
+    train: Sequence[Label],
+    calibration: Sequence[Label],
+    reader: Reader,
+    recipe: Recipe,
+    tiers: Sequence[str],
+    *,
+    seed: int,
+) -> Learned:
+    """Calibrate a network that has a head for each of ``tiers``, export it, and hear what the graph says.
+
+    train: the labels it learned from. Raises ExportError when graph and model disagree by more than the recipe tolerates.
+    """
+    truth = np.array([[label.quality.get(tier, np.nan) for tier in tiers] for label in calibration])
+    weight = np.array([label.weight for label in calibration])
+    logits, _, _ = predict(net, calibration, reader)
+    scaling = scale_quality(logits, truth, weight)
+    seen = random.Random(seed).sample(list(train), min(len(train), KNOWN_ROWS))
+    seen += [shown for label in seen if (shown := bare_label(label))]
+    known = fit_known(predict(net, seen, reader)[2], recipe.calibrate.ood_centres, seed)
+
+    taught = sorted({STEPS.index(label.step) for label in train if label.step})
+    graph = export.build_graph(CalibratedNet(net, scaling, known, taught), recipe.export)
+    encoder = Encoder(graph, reader.packer, n_features=net.feature_mean.shape[0])
+    found, _ = encoder.predict([reader.see(label) for label in calibration])
+    expected = apply_scaling(logits, scaling)
+    bare = [reader.see(shown) for label in calibration if (shown := bare_label(label))]
+    ood_threshold = max(
+        float(np.quantile(ood, recipe.calibrate.ood_quantile))
+        for ood in (found.ood, *([encoder.predict(bare)[0].ood] if bare else []))
+    )
+    return Learned(
+        graph=graph,
+        quality=found.quality,
+        expected=expected,
+        truth=truth,
+        weight=weight,
+        in_range=found.ood <= ood_threshold,
+        ood_threshold=ood_threshold,
+        confidence=fit_confidence(found.quality, truth, weight),
+        difference=export.compare(found.quality, expected, recipe.export),
+    )
+
+
+def judge_answers(
+    labels: Sequence[Label],
+    answers: Sequence[Label],
+    gate: Learned,
+    tiers: Sequence[str],
+    rules: Collection[Reason],
+) -> Answers:
+    """What the gate makes of every lower tier's answer to the labels, in their order. answers: those of ``gate``'s rows."""
+    place = {label.id: row for row, label in enumerate(labels)}
+    regret = np.full((len(labels), len(tiers) - 1), np.nan)
+    refused = np.zeros(regret.shape, dtype=bool)
+    for label, quality, in_range in zip(answers, gate.quality, gate.in_range, strict=True):
+        [(tier, output)] = label.outputs.items()
+        at = place[label.id], tiers.index(tier)
+        regret[at] = quality[1] - quality[0]
+        failed = any(reason in rules for reason in find_failures(label_request(label), output))
+        refused[at] = failed or not in_range
+    return Answers(regret, refused)
