@@ -81,11 +81,12 @@ class ExportKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class GateKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of the gate, which is trained as the router is, but for these.
 
-    layers: how many of the encoder's layers to keep, from the bottom; 0 keeps as many as the router.
+    layers: how many of the encoder's layers to keep, from the bottom; 0 keeps as many as the router. One does as well as
+    six, which a view of the answer's features explains (LOG, 2026-11-25).
     rules: failures that send an answer up whatever is predicted of it.
     """
 
-    layers: Count = 0
+    layers: Count = 1
     view: AnswerViewSpec = AnswerViewSpec()
     feature_share: Amount = 0.3
     rules: tuple[Reason, ...] = RULES
