@@ -19,12 +19,14 @@ from learned_router.errors import (
     MissingExtraError,
 )
 from learned_router.gate import Acceptance
+from learned_router.patterns.cascade import Cascade
 from learned_router.policy import Reason
 from learned_router.router import Decision, Router
 
 __all__ = [
     "Acceptance",
     "ArtifactError",
+    "Cascade",
     "Decision",
     "ExportError",
     "InputError",

@@ -51,8 +51,8 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_labels(count: int = 240, seed: int = 0):  # type: ignore[no-untyped-def]
-    """Labels on which the small tier fails on the hard prompts, mostly; split 60/20/20."""
-    from learned_router.training.records import Label
+    """Labels on which the small tier fails on the hard prompts, mostly, and then hedges, mostly; split 60/20/20."""
+    from learned_router.training.records import Label, Output
 
     rng = random.Random(seed)
     labels = []
@@ -60,12 +60,15 @@ def make_labels(count: int = 240, seed: int = 0):  # type: ignore[no-untyped-def
         hard = rng.random() < 0.5
         text = rng.choice(HARD if hard else EASY).format(rng.choice(THINGS))
         small = float(rng.random() < (0.1 if hard else 0.9))
+        sure = rng.random() < (0.95 if small else 0.05)
+        answer = f"Done: {text} gave {rng.randint(2, 90)} results." if sure else "I am not sure, perhaps none of them"
         labels.append(
             Label(
                 id=f"synthetic-{index}",
                 messages=[Message(role="user", content=text)],
                 quality={"small": small, "frontier": 1.0 if rng.random() < 0.95 else 0.0},
                 models={"small": "model-s", "frontier": "model-f"},
+                outputs={"small": Output(text=answer)},
                 grader="synthetic",
                 split=("train", "train", "train", "calibration", "test")[index % 5],
                 group=f"g{index}",

@@ -1,0 +1,239 @@
+"""The cascade: route, call, look at the answer, ask the top tier where it does not hold. Calls by the client it is given.
+
+Knows the router by its public face; knows no client library.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from learned_router.answer import Output, parse_output
+from learned_router.errors import InputError
+from learned_router.gate import Acceptance
+from learned_router.pricing import Price
+from learned_router.request import Request, parse_request
+from learned_router.router import Decision, Router
+
+Answer = TypeVar("Answer")
+# model and request (messages, tools, response_format: what a chat-completions call takes) → the model's answer
+Complete = Callable[[str, dict[str, Any]], Answer]
+CompleteAsync = Callable[[str, dict[str, Any]], Awaitable[Answer]]
+
+# What is charged for, as OpenAI's usage names it and as our records do
+_USAGE: Final = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One call. kept: its answer is the one returned. acceptance: what the gate said; None for the top tier, which nobody
+    checks, and where the call failed. latency_s: of the call alone. cost_usd: None where price or tokens are not known.
+    error: what the client raised.
+    """
+
+    tier: str
+    model: str
+    kept: bool
+    latency_s: float
+    cost_usd: float | None
+    acceptance: Acceptance | None = None
+    error: str | None = None
+
+
+class Completion(msgspec.Struct, Generic[Answer], frozen=True):
+    """The answer of a cascade, as its client gave it, and what it took.
+
+    attempts: in order, the last one kept. latency_s: all of it, decisions included. cost_usd: of all attempts, and
+    wasted_usd: of those not kept; None where any of them is not known.
+    """
+
+    answer: Answer
+    tier: str
+    model: str
+    decision: Decision
+    attempts: list[Attempt]
+    latency_s: float
+    cost_usd: float | None
+    wasted_usd: float | None
+
+
+class Cascade(Generic[Answer]):
+    """Small first where it may do, the top tier where the answer does not hold.
+
+    complete, acomplete: your client's call, blocking or not; of a model's name and a request. An answer is what
+    ``Router.accept`` takes, so an OpenAI client's completion is one. mode: the operating point, else the router's own.
+    prices: of tokens, by tier; else those in the artifact.
+    Raises InputError when the router has no gate, or no call is given.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        *,
+        complete: Complete[Answer] | None = None,
+        acomplete: CompleteAsync[Answer] | None = None,
+        mode: str | None = None,
+        prices: Mapping[str, Price] | None = None,
+    ) -> None:
+        if not router.has_gate:
+            raise InputError(
+                f"{router.name} has no gate, and a cascade needs one; train on labels that hold the lower tiers' answers"
+            )
+        if complete is None and acomplete is None:
+            raise InputError("neither complete nor acomplete is given; pass the call of your client")
+        self._router, self._mode = router, mode
+        self._complete, self._acomplete = complete, acomplete
+        self._prices = router.config.prices if prices is None else prices
+        self._models = {tier.name: tier.model for tier in router.config.tiers}
+
+    def run(
+        self,
+        request: Any,
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        step: str | None = None,
+        mode: str | None = None,
+    ) -> Completion[Answer]:
+        """Answer one request; arguments as ``Router.route`` takes them.
+
+        A call to a lower tier that fails counts as an answer that does not hold. Raises InputError for a request that is
+        none, and whatever the client raises for the top tier.
+        """
+        if self._complete is None:
+            raise InputError("complete is not given; use arun, or pass a blocking call")
+        course = _Course(self._router, parse_request(request, tools=tools, step=step), mode or self._mode)
+        while course.tier is not None:
+            model = self._models[course.tier]
+            began = time.perf_counter()
+            try:
+                answer = self._complete(model, course.body)
+            except Exception as error:
+                course.fail(model, error, time.perf_counter() - began)
+            else:
+                course.take(model, answer, time.perf_counter() - began, self._prices.get(course.tier))
+        return course.finish()
+
+    async def arun(
+        self,
+        request: Any,
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        step: str | None = None,
+        mode: str | None = None,
+    ) -> Completion[Answer]:
+        """As ``run``, by ``acomplete``."""
+        if self._acomplete is None:
+            raise InputError("acomplete is not given; use run, or pass a call to be awaited")
+        course = _Course(self._router, parse_request(request, tools=tools, step=step), mode or self._mode)
+        while course.tier is not None:
+            model = self._models[course.tier]
+            began = time.perf_counter()
+            try:
+                answer = await self._acomplete(model, course.body)
+            except Exception as error:
+                course.fail(model, error, time.perf_counter() - began)
+            else:
+                course.take(model, answer, time.perf_counter() - began, self._prices.get(course.tier))
+        return course.finish()
+
+
+class _Course:
+    """One request's way through the tiers, told of each call's outcome. tier: the one to call next, None at the end."""
+
+    def __init__(self, router: Router, request: Request, mode: str | None) -> None:
+        self._began = time.perf_counter()
+        self._router, self._request, self._mode = router, request, mode
+        self._decision = router.route(request, mode=mode, gated=True)
+        self._attempts: list[Attempt] = []
+        self._answer: Any = None
+        self.tier: str | None = self._decision.tier
+        self.body: dict[str, Any] = msgspec.to_builtins(request)
+        self.body.pop("step", None)  # ours, unknown to any server
+
+    def take(self, model: str, answer: Any, latency_s: float, price: Price | None) -> None:
+        """A call came back."""
+        tier = self._now()
+        cost = _cost_usd(answer, price)
+        if tier == self._top:
+            self._answer = answer
+            self._end(Attempt(tier, model, True, latency_s, cost))
+            return
+        output: Output | None
+        try:
+            output = parse_output(answer)
+        except InputError as error:
+            self._go_up(Attempt(tier, model, False, latency_s, cost, error=str(error)))
+            return
+        acceptance = self._router.accept(self._request, output, mode=self._mode, tier=tier)
+        attempt = Attempt(tier, model, acceptance.accept, latency_s, cost, acceptance)
+        if acceptance.accept:
+            self._answer = answer
+            self._end(attempt)
+        else:
+            self._go_up(attempt)
+
+    def fail(self, model: str, error: Exception, latency_s: float) -> None:
+        """A call raised. Above the top tier there is nothing to go to."""
+        tier = self._now()
+        if tier == self._top:
+            raise error
+        # what a failed call cost is not known to us
+        told = f"{type(error).__name__}: {error}"[:500]
+        self._go_up(Attempt(tier, model, False, latency_s, None, error=told))
+
+    def finish(self) -> Completion[Any]:
+        last = self._attempts[-1]
+        return Completion(
+            answer=self._answer,
+            tier=last.tier,
+            model=last.model,
+            decision=self._decision,
+            attempts=self._attempts,
+            latency_s=time.perf_counter() - self._began,
+            cost_usd=_sum(self._attempts),
+            wasted_usd=_sum(self._attempts[:-1]),
+        )
+
+    @property
+    def _top(self) -> str:
+        return self._router.tiers[-1]
+
+    def _now(self) -> str:
+        if self.tier is None:
+            raise ValueError("the course has ended")
+        return self.tier
+
+    def _go_up(self, attempt: Attempt) -> None:
+        self._attempts.append(attempt)
+        # not to the next tier: what the gate predicts, and its threshold, are about the top tier's answer
+        self.tier = self._top
+
+    def _end(self, attempt: Attempt) -> None:
+        self._attempts.append(attempt)
+        self.tier = None
+
+
+def _cost_usd(answer: Any, price: Price | None) -> float | None:
+    """What a call cost, by the tokens that its answer tells."""
+    if price is None:
+        return None
+    usage = _field(answer, "usage")
+    tokens = []
+    for theirs, ours in _USAGE:
+        count = _field(usage, theirs)
+        count = _field(answer, ours) if count is None else count
+        if isinstance(count, bool) or not isinstance(count, int):
+            return None
+        tokens.append(count)
+    return price.cost_usd(*tokens)
+
+
+def _field(holder: Any, name: str) -> Any:
+    return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+
+
+def _sum(attempts: Sequence[Attempt]) -> float | None:
+    costs = [attempt.cost_usd for attempt in attempts]
+    return None if any(cost is None for cost in costs) else float(sum(cost for cost in costs if cost is not None))

@@ -1,0 +1,147 @@
+"""A cascade asks the small model first where it may do, keeps what holds, and counts every call that was paid for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graphs import constant_graph
+
+from learned_router import Cascade, InputError, Router
+from learned_router.pricing import Price
+
+REQUEST = "list the open orders"
+PRICES = {"small": Price(1.0, 2.0), "frontier": Price(10.0, 20.0)}
+SMALL_USD, FRONTIER_USD = (100 * 1.0 + 50 * 2.0) / 1e6, (100 * 10.0 + 50 * 20.0) / 1e6
+
+
+def answered(text: str) -> dict[str, Any]:
+    usage = {"prompt_tokens": 100, "completion_tokens": 50}
+    return {"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}], "usage": usage}
+
+
+class Client:
+    """Answers as told, and keeps what it was asked. An answer that is an exception is raised."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = {f"model-{tier[0]}": answer for tier, answer in answers.items()}
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+
+    def complete(self, model: str, request: dict[str, Any]) -> Any:
+        self.asked.append((model, request))
+        answer = self.answers[model]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def acomplete(self, model: str, request: dict[str, Any]) -> Any:
+        await asyncio.sleep(0)
+        return self.complete(model, request)
+
+
+@pytest.fixture
+def deciding(edited: Callable[..., Path]) -> Callable[..., Router]:
+    """A router that sends ``down`` or up, with a gate that keeps every answer or none."""
+
+    def make(*, down: bool = True, keep: bool = True) -> Router:
+        other = {"step": [[0.0] * 9 + [1.0]], "ood": [0.0]}
+        files = {
+            "model.onnx": constant_graph({"quality": [[0.9, 0.9] if down else [0.0, 0.9]], **other}),
+            "gate.onnx": constant_graph({"quality": [[0.9, 0.9] if keep else [0.0, 0.9]], **other}),
+        }
+
+        def change(config: dict[str, Any]) -> None:
+            for mode in config["modes"].values():
+                mode["gated"] = {"route": 0.1, "accept": 0.1}
+
+        return Router.load(edited(change, files=files))
+
+    return make
+
+
+def test_an_answer_that_is_kept_costs_one_small_call(deciding: Callable[..., Router]) -> None:
+    client = Client(small=answered("12 orders"))
+    done = Cascade(deciding(), complete=client.complete, prices=PRICES).run(REQUEST)
+    assert (done.tier, done.model, done.answer) == ("small", "model-s", client.answers["model-s"])
+    assert done.cost_usd == pytest.approx(SMALL_USD)
+    assert done.wasted_usd == 0.0
+    [attempt] = done.attempts
+    assert attempt.kept
+    assert attempt.acceptance is not None
+    assert attempt.acceptance.accept
+
+
+def test_an_answer_that_does_not_hold_is_paid_for_and_counted_as_wasted(deciding: Callable[..., Router]) -> None:
+    client = Client(small=answered("perhaps"), frontier=answered("12 orders"))
+    done = Cascade(deciding(keep=False), complete=client.complete, prices=PRICES).run(REQUEST)
+    assert [(a.tier, a.kept) for a in done.attempts] == [("small", False), ("frontier", True)]
+    assert done.answer is client.answers["model-f"]
+    assert done.cost_usd == pytest.approx(SMALL_USD + FRONTIER_USD)
+    assert done.wasted_usd == pytest.approx(SMALL_USD)
+    assert done.latency_s >= sum(a.latency_s for a in done.attempts)
+
+
+def test_what_is_routed_up_is_asked_once_and_checked_by_nobody(deciding: Callable[..., Router]) -> None:
+    client = Client(frontier=answered(""))
+    done = Cascade(deciding(down=False, keep=False), complete=client.complete, prices=PRICES).run(REQUEST)
+    assert [model for model, _ in client.asked] == ["model-f"]
+    assert done.attempts[0].acceptance is None
+    assert done.wasted_usd == 0.0
+
+
+@pytest.mark.parametrize("failure", [TimeoutError("slow"), ValueError("no such model"), {"answer": "no shape"}, None])
+def test_a_small_call_that_fails_goes_up_and_its_error_is_kept(deciding: Callable[..., Router], failure: Any) -> None:
+    client = Client(small=failure, frontier=answered("12 orders"))
+    done = Cascade(deciding(), complete=client.complete, prices=PRICES).run(REQUEST)
+    assert done.tier == "frontier"
+    assert done.attempts[0].error
+    assert done.cost_usd is None  # nobody knows what the failed call cost
+
+
+def test_an_error_of_the_top_tier_is_the_callers(deciding: Callable[..., Router]) -> None:
+    client = Client(small=answered("perhaps"), frontier=TimeoutError("slow"))
+    with pytest.raises(TimeoutError, match="slow"):
+        Cascade(deciding(keep=False), complete=client.complete).run(REQUEST)
+
+
+def test_without_prices_or_usage_the_cost_is_not_known_rather_than_nothing(deciding: Callable[..., Router]) -> None:
+    client = Client(small=answered("12 orders"))
+    assert Cascade(deciding(), complete=client.complete, prices={}).run(REQUEST).cost_usd is None
+    client = Client(small="12 orders")
+    assert Cascade(deciding(), complete=client.complete, prices=PRICES).run(REQUEST).cost_usd is None
+
+
+def test_the_client_gets_what_a_chat_completions_call_takes(deciding: Callable[..., Router]) -> None:
+    client = Client(small=answered("12 orders"))
+    tools = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]
+    Cascade(deciding(), complete=client.complete).run(REQUEST, tools=tools, step="tool_call")
+    assert client.asked == [("model-s", {"messages": [{"role": "user", "content": REQUEST}], "tools": tools})]
+
+
+def test_awaited_calls_decide_as_blocking_ones_do(deciding: Callable[..., Router]) -> None:
+    client = Client(small=answered("perhaps"), frontier=answered("12 orders"))
+    cascade = Cascade(deciding(keep=False), complete=client.complete, acomplete=client.acomplete, prices=PRICES)
+    done, awaited = cascade.run(REQUEST), asyncio.run(cascade.arun(REQUEST))
+    assert [(a.tier, a.kept, a.cost_usd) for a in done.attempts] == [
+        (a.tier, a.kept, a.cost_usd) for a in awaited.attempts
+    ]
+
+
+def test_a_cascade_without_gate_or_client_is_refused(
+    deciding: Callable[..., Router], edited: Callable[..., Path]
+) -> None:
+    def without(config: dict[str, Any]) -> None:
+        config["gate"] = None
+
+    client = Client(small=answered("12 orders"))
+    with pytest.raises(InputError, match="has no gate"):
+        Cascade(Router.load(edited(without)), complete=client.complete)
+    with pytest.raises(InputError, match="neither complete nor acomplete"):
+        Cascade(deciding())
+    with pytest.raises(InputError, match="use arun"):
+        Cascade(deciding(), acomplete=client.acomplete).run(REQUEST)
+    with pytest.raises(InputError, match="use run"):
+        asyncio.run(Cascade(deciding(), complete=client.complete).arun(REQUEST))
