@@ -1,0 +1,69 @@
+"""What an average call costs follows prices and lengths, and what is assumed for want of prices is said to be."""
+
+from __future__ import annotations
+
+import pytest
+
+from learned_router.errors import InputError
+from learned_router.policy import Tier
+from learned_router.pricing import Price
+from learned_router.request import Message
+from learned_router.training.costs import ASSUMED_RATIO, cost_calls
+from learned_router.training.records import Label, Output
+
+UNKNOWN = (Tier("small", "our-own-8b"), Tier("frontier", "our-own-70b"))
+
+
+def label(**output: int) -> Label:
+    return Label(
+        id="a",
+        messages=[Message(role="user", content="x" * 400)],
+        quality={"small": 1.0, "frontier": 1.0},
+        models={},
+        grader="test",
+        outputs={"small": Output(text="y" * 40, **output)},
+    )
+
+
+def test_prices_given_make_the_cost_of_a_call_of_counted_tokens() -> None:
+    given = {"small": Price(1.0, 4.0), "frontier": Price(10.0, 40.0)}
+    found = cost_calls([label(input_tokens=1000, output_tokens=500)], UNKNOWN, given)
+    assert not found.assumed
+    assert (found.input_tokens, found.output_tokens) == (1000, 500)
+    assert found.calls == {"small": pytest.approx(0.1), "frontier": 1.0}
+
+
+def test_tokens_that_nobody_counted_are_four_characters_each() -> None:
+    found = cost_calls([label()], UNKNOWN, {"small": Price(1, 1), "frontier": Price(2, 2)})
+    assert found.output_tokens == 10
+    assert 100 <= found.input_tokens <= 120  # the text, and the braces around it
+
+
+def test_known_models_are_priced_without_being_told() -> None:
+    found = cost_calls([label()], (Tier("small", "gpt-4o-mini"), Tier("frontier", "gpt-4o")), {})
+    assert not found.assumed
+    assert 0 < found.calls["small"] < 0.2
+
+
+@pytest.mark.parametrize("given", [{}, {"small": Price(0.1, 0.1)}])
+def test_without_the_price_of_every_tier_a_ratio_is_assumed(given: dict[str, Price]) -> None:
+    found = cost_calls([label()], UNKNOWN, given)
+    assert found.assumed
+    assert found.calls == {"small": pytest.approx(1 / ASSUMED_RATIO), "frontier": 1.0}
+
+
+def test_three_tiers_without_prices_lie_at_equal_ratios() -> None:
+    found = cost_calls([label()], (UNKNOWN[0], Tier("mid", "our-own-30b"), UNKNOWN[1]), {})
+    assert found.calls["mid"] == pytest.approx(ASSUMED_RATIO**-0.5)
+
+
+def test_a_model_of_ones_own_may_cost_nothing_when_that_is_said() -> None:
+    found = cost_calls([label()], UNKNOWN, {"small": Price(0, 0), "frontier": Price(2, 2)})
+    assert found.calls == {"small": 0.0, "frontier": 1.0}
+
+
+def test_a_price_of_no_tier_is_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"--price big=…: no tier of the labels has this name; they have small, frontier"
+    ):
+        cost_calls([label()], UNKNOWN, {"big": Price(1, 1)})
