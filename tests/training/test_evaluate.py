@@ -25,6 +25,8 @@ class FakeDecision(NamedTuple):
 class FakeRouter:
     """Reads a request's difficulty from its text, and predicts every tier's quality from it exactly."""
 
+    has_gate = False
+
     def __init__(self, tiers=TIERS, modes=None, ood=()):
         self.tiers = tiers
         self.modes = modes or {"quality": Mode(0.98, 0.05, certified=True), "economy": Mode(0.9, 0.4)}

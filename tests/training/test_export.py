@@ -14,7 +14,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from learned_router.artifact import FILES, Config
+from learned_router.artifact import FILES, GATE, Config
 from learned_router.encoder import INPUTS, OUTPUTS
 from learned_router.errors import ExportError
 from learned_router.replay import read_references
@@ -23,6 +23,7 @@ from learned_router.request_features import FEATURES
 from learned_router.router import Router
 from learned_router.training.calibrate import fit_known
 from learned_router.training.card import write_card
+from learned_router.training.costs import CostModel
 from learned_router.training.export import (
     Difference,
     build_graph,
@@ -152,7 +153,7 @@ def config(router: Router) -> Config:
 
 @pytest.fixture
 def contents(artifact: Path) -> dict[str, bytes]:
-    return {name: (artifact / name).read_bytes() for name in FILES}
+    return {name: (artifact / name).read_bytes() for name in (*FILES, GATE)}
 
 
 @pytest.fixture
@@ -184,7 +185,7 @@ def test_an_earlier_artifact_is_replaced_whole(earlier: Path, config: Config, co
     (earlier / "left-over.txt").write_text("of the earlier one")
     router = write_artifact(earlier, msgspec.structs.replace(config, name="newer"), contents, nothing_more)
     assert router.config.name == "newer"
-    assert set(files_of(earlier)) == {*FILES, "config.json"}
+    assert set(files_of(earlier)) == {*FILES, GATE, "config.json"}
     assert [path.name for path in earlier.parent.iterdir()] == ["router"]
 
 
@@ -271,13 +272,22 @@ def test_the_card_promises_nothing_and_names_sources_with_licences(config: Confi
         config.provenance, sources={"ours": 1_200, "theirs": 30}, licences={"ours": "Apache-2.0"}
     )
     card = write_card(
-        msgspec.structs.replace(config, provenance=provenance), None, graph_bytes=2_000_000, agreement="equal", note=""
+        msgspec.structs.replace(config, provenance=provenance),
+        None,
+        graph_bytes=2_000_000,
+        gate_bytes=None,
+        agreement="equal",
+        costs=CostModel({"small": 0.1, "frontier": 1.0}, {}, 100, 10),
+        pairs={},
+        why_no_gate="there were no answers",
+        note="",
     )
     flat = " ".join(card.split())
     assert "**no mode is certified**" in flat
     assert "| ours | 1,200 | Apache-2.0 |" in card
     assert "| theirs | 30 | not stated |" in card
     assert "nothing was measured" in card
+    assert "It has no gate: there were no answers." in card
     for name, mode in config.modes.items():
         assert f"| {name}{' (default)' if name == config.default_mode else ''} | {mode.target:.0%} |" in card
     assert "2.0 MB; equal" in flat

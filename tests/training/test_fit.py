@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from learned_router.encoder import Packer
 from learned_router.request import STEPS, Message
 from learned_router.router import Router
-from learned_router.training.fit import LabelRows, bare_label, fit, predict
+from learned_router.training.fit import LabelRows, fit, predict
 from learned_router.training.model import RouterNet, load_encoder
+from learned_router.training.reader import Reader, bare_label, request_reader
 from learned_router.training.recipe import Recipe
 from learned_router.training.records import Label, Skipped, label_request, read_labels
 
@@ -35,35 +35,35 @@ def labels(label_file: Path) -> list[Label]:
 
 
 @pytest.fixture(scope="module")
-def packer(tiny_encoder: Path, tiny_recipe: Recipe) -> Packer:
-    return Packer.load(tiny_encoder / "tokenizer.json", tiny_recipe.view)
+def reader(tiny_recipe: Recipe) -> Reader:
+    return request_reader(tiny_recipe)
 
 
 @pytest.fixture
-def trained(packer: Packer, tiny_recipe: Recipe, tmp_path: Path) -> Fit:
+def trained(reader: Reader, tiny_recipe: Recipe, tmp_path: Path) -> Fit:
     """Trains as a run of its own, with some knobs other than those of the tiny recipe."""
 
     def train(labels: Sequence[Label], *, seed: int = 0, **fit_knobs: Any) -> RouterNet:
-        return fit(labels, packer, knobs(tiny_recipe, **fit_knobs), tmp_path / "checkpoints", seed=seed)
+        return fit(labels, reader, knobs(tiny_recipe, **fit_knobs), tmp_path / "checkpoints", seed=seed)
 
     return train
 
 
 @pytest.fixture
-def quality(packer: Packer, tiny_recipe: Recipe) -> Callable[[RouterNet, Sequence[Label]], np.ndarray]:
+def quality(reader: Reader, tiny_recipe: Recipe) -> Callable[[RouterNet, Sequence[Label]], np.ndarray]:
     """Predicted qualities, (n, tiers), before any calibration."""
-    return lambda net, labels: 1 / (1 + np.exp(-predict(net, labels, packer, tiny_recipe)[0]))
+    return lambda net, labels: 1 / (1 + np.exp(-predict(net, labels, reader)[0]))
 
 
 Quality = Callable[[RouterNet, Sequence[Label]], np.ndarray]
 
 
 def test_the_same_seed_gives_the_same_predictions_and_another_seed_others(
-    packer: Packer, tiny_recipe: Recipe, labels: list[Label], tmp_path: Path
+    reader: Reader, tiny_recipe: Recipe, labels: list[Label], tmp_path: Path
 ) -> None:
     recipe = knobs(tiny_recipe, epochs=2)
     first, again, other = (
-        predict(fit(labels, packer, recipe, tmp_path / name, seed=seed), labels, packer, recipe)
+        predict(fit(labels, reader, recipe, tmp_path / name, seed=seed), labels, reader)
         for name, seed in (("first", 3), ("again", 3), ("other", 4))
     )
     assert all((one == two).all() for one, two in zip(first, again, strict=True))
@@ -141,20 +141,20 @@ def test_without_epochs_the_heads_alone_are_trained(
 
 
 def test_frozen_parts_of_the_encoder_stay_as_pretrained(
-    packer: Packer, tiny_recipe: Recipe, labels: list[Label], tmp_path: Path
+    reader: Reader, tiny_recipe: Recipe, labels: list[Label], tmp_path: Path
 ) -> None:
     encoder = msgspec.structs.replace(tiny_recipe.encoder, frozen_layers=1, train_embeddings=False)
     recipe = msgspec.structs.replace(knobs(tiny_recipe, epochs=1), encoder=encoder)
-    net = fit(labels, packer, recipe, tmp_path / "checkpoints")
+    net = fit(labels, reader, recipe, tmp_path / "checkpoints")
     pretrained = weights(load_encoder(encoder))
     assert all((value == pretrained[name]).all() for name, value in weights(net.encoder).items())
 
 
 def test_predictions_come_in_the_order_of_the_labels(
-    packer: Packer, tiny_recipe: Recipe, labels: list[Label], trained: Fit
+    reader: Reader, tiny_recipe: Recipe, labels: list[Label], trained: Fit
 ) -> None:
     net = trained(labels, epochs=0)
-    forth, back = (predict(net, some, packer, tiny_recipe) for some in (labels, labels[::-1]))
+    forth, back = (predict(net, some, reader) for some in (labels, labels[::-1]))
     widths = (2, len(STEPS), net.encoder.config.hidden_size)
     for one, two, width in zip(forth, back, widths, strict=True):
         assert one.shape == (len(labels), width)
@@ -195,6 +195,7 @@ import msgspec
 from transformers import TrainerCallback, trainer
 from learned_router.training.labels import load_labels
 from learned_router.training.pipeline import train
+from learned_router.training.reader import Reader, bare_label, request_reader
 from learned_router.training.recipe import Recipe
 
 class Watch(TrainerCallback):
@@ -226,30 +227,32 @@ def test_a_killed_training_goes_on_from_its_checkpoint_and_leaves_none(
 
     resumed = run()
     step = checkpoint.name.removeprefix("checkpoint-")
-    assert (resumed.returncode, resumed.stdout) == (0, f"begins at step {step} of 108\n"), resumed.stderr
+    # the second line is the gate's, which had not begun
+    begun = f"begins at step {step} of 108\nbegins at step 0 of 108\n"
+    assert (resumed.returncode, resumed.stdout) == (0, begun), resumed.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["router"]
     assert Router.load(out).route("list the open tickets").tier in ("small", "frontier")
 
 
 def test_every_way_a_row_is_shown_counts_as_often_as_it_is_shown(
-    packer: Packer, tiny_recipe: Recipe, labels: list[Label]
+    reader: Reader, tiny_recipe: Recipe, labels: list[Label]
 ) -> None:
     tool = {"type": "function", "function": {"name": "list_orders", "parameters": {"type": "object"}}}
     full = msgspec.structs.replace(labels[0], step="plan", tools=[tool])
     no_step = msgspec.structs.replace(full, step=None)
     prompt = msgspec.structs.replace(no_step, tools=None)
     recipe = knobs(tiny_recipe, step_dropout=0.3, bare_share=0.1)
-    rows = LabelRows([full, no_step, prompt], packer, recipe, hide=True)
+    rows = LabelRows([full, no_step, prompt], reader, hide=recipe.fit)
     shares = [[round(share, 6) for *_, share in rows.ways(place)] for place in range(3)]
     assert shares == [[0.6, 0.3, 0.1], [0.9, 0.1], [1.0]]
     assert rows.ways(1)[1][0] == rows.ways(2)[0][0]  # a bare prompt is what its last message alone would be
-    plain = LabelRows([full], packer, recipe)
+    plain = LabelRows([full], reader)
     assert [share for *_, share in plain.ways(0)] == [1.0]
 
 
 def test_the_heads_of_a_frozen_encoder_do_not_depend_on_the_seed(
-    packer: Packer, tiny_recipe: Recipe, labels: list[Label], tmp_path: Path
+    reader: Reader, tiny_recipe: Recipe, labels: list[Label], tmp_path: Path
 ) -> None:
     recipe = knobs(tiny_recipe, epochs=0)
-    one, other = (fit(labels, packer, recipe, tmp_path / str(seed), seed=seed) for seed in (0, 1))
+    one, other = (fit(labels, reader, recipe, tmp_path / str(seed), seed=seed) for seed in (0, 1))
     assert torch.equal(one.quality.weight, other.quality.weight)

@@ -12,7 +12,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from learned_router.encoder import Packer
 from learned_router.errors import InputError
 from learned_router.request import Message
 from learned_router.request_features import FEATURES
@@ -23,6 +22,7 @@ from learned_router.training.labels import load_labels
 from learned_router.training.model import RouterNet, build_net, find_encoder, load_encoder
 from learned_router.training.pipeline import train
 from learned_router.training.pretrained import ABOUT, WEIGHTS, find_pretrained, read_about
+from learned_router.training.reader import request_reader
 from learned_router.training.recipe import EncoderKnobs, Recipe, load_recipe
 from learned_router.training.records import Label, Output, Record, Skipped, read_labels, write_jsonl
 from learned_router.training.split import split
@@ -170,8 +170,8 @@ def test_training_begins_where_pretraining_ended(
     pretrained: Path, tiny_recipe: Recipe, label_file: Path, tmp_path: Path
 ) -> None:
     labels = [label for label in read_labels([label_file], Skipped()) if label.split == "train"]
-    packer = Packer.load(Path(find_encoder(str(pretrained))) / "tokenizer.json", tiny_recipe.view)
-    net = fit(labels, packer, on(tiny_recipe, pretrained, epochs=0), tmp_path / "checkpoints")
+    reader = request_reader(on(tiny_recipe, pretrained))
+    net = fit(labels, reader, on(tiny_recipe, pretrained, epochs=0), tmp_path / "checkpoints")
     learned = load_file(pretrained / WEIGHTS)
     now = net.state_dict()
     assert all(torch.equal(now[name], tensor.float()) for name, tensor in learned.items())
@@ -192,10 +192,10 @@ def test_an_encoder_that_is_torn_is_refused_with_what_to_do(
     pretrained: Path, tiny_recipe: Recipe, label_file: Path, tmp_path: Path
 ) -> None:
     labels = [label for label in read_labels([label_file], Skipped()) if label.split == "train"]
-    packer = Packer.load(Path(find_encoder(str(pretrained))) / "tokenizer.json", tiny_recipe.view)
+    reader = request_reader(on(tiny_recipe, pretrained))
 
     def fitted() -> RouterNet:
-        return fit(labels, packer, on(tiny_recipe, torn, epochs=0), tmp_path / "checkpoints")
+        return fit(labels, reader, on(tiny_recipe, torn, epochs=0), tmp_path / "checkpoints")
 
     torn = tmp_path / "torn"
     torn.mkdir()

@@ -143,6 +143,8 @@ def changed(value: Any, path: str) -> Any:
         return not value
     if isinstance(value, dict):
         return {**value, "another": 0.5}
+    if isinstance(value, tuple) and isinstance(value[0], str):
+        return value[1:]
     if isinstance(value, tuple):
         return tuple(item / 2 for item in value)
     if isinstance(value, float):
