@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from learned_router import ArtifactError, Router
 from learned_router import artifact as room
-from learned_router.artifact import CONFIG, FILES, SCHEMA_VERSION, read_artifact, shipped_artifact
+from learned_router.artifact import CONFIG, FILES, GATE, SCHEMA_VERSION, read_artifact, shipped_artifact
 
 WHAT_TO_DO = re.compile(r"[Ee]xport (it|the artifact) again|pip install -U|give the folder")
 Change = Callable[[dict[str, Any]], object]
@@ -43,7 +43,8 @@ def copied(artifact: Path, tmp_path: Path) -> Path:
 def test_a_whole_artifact_is_read_with_its_graph_and_hash(artifact: Path) -> None:
     found = read_artifact(artifact)
     assert found.graph == (artifact / "model.onnx").read_bytes()
-    assert set(found.config.files) == set(FILES)
+    assert found.gate == (artifact / GATE).read_bytes()
+    assert set(found.config.files) == {*FILES, GATE}
     assert Router.load(artifact).name == f"tiny@{found.hash[:12]}"
 
 
@@ -223,9 +224,10 @@ def test_a_config_of_other_tiers_or_steps_than_the_graphs_is_refused(edited: Cal
 def test_a_file_above_the_limit_is_not_read_into_memory(
     artifact: Path, monkeypatch: pytest.MonkeyPatch, spare: int, refused: bool
 ) -> None:
-    monkeypatch.setattr(room, "LARGEST_FILE_BYTES", (artifact / "model.onnx").stat().st_size + spare)
+    largest = max(artifact.iterdir(), key=lambda path: path.stat().st_size)
+    monkeypatch.setattr(room, "LARGEST_FILE_BYTES", largest.stat().st_size + spare)
     if refused:
-        assert f"{artifact / 'model.onnx'}: larger than" in refusal(artifact)
+        assert f"{largest}: larger than" in refusal(artifact)
     else:
         assert read_artifact(artifact).graph
 

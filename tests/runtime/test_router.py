@@ -87,7 +87,7 @@ def test_the_mode_of_a_call_wins_over_that_of_load_which_wins_over_the_default(l
 
 def test_an_artifact_without_a_balanced_mode_loads_with_its_own_default(load: Callable[..., Router]) -> None:
     def only_economy(config: dict[str, Any]) -> None:
-        config.update(modes={"keep-0.9": {"target": 0.9, "threshold": ALWAYS}}, default_mode="keep-0.9")
+        config.update(modes={"keep-0.9": {"target": 0.9, "threshold": ALWAYS}}, default_mode="keep-0.9", gate=None)
 
     assert load(only_economy).route(PROMPT).mode == "keep-0.9"
 
