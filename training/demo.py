@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
+from typing import Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.rule import Rule
 
 import learned_router
 from learned_router.errors import InputError
+from learned_router.request import Message, message_text
 from learned_router.router import Router
 from learned_router.training import label, report
 from learned_router.training.labelling import label_report
 from learned_router.training.labels import load_labels
 from learned_router.training.pipeline import train
 from learned_router.training.recipe import load_recipe
+from learned_router.training.records import Label, Output, label_request
 
 TIERS = {"small": "SmolLM2-135M-Instruct", "frontier": "reference"}
+TIER: Final = "small"
+SHOWN: Final = 3
+SHOWN_CHARS: Final = 44
 PROMPTS = (
     "list my recent commits",
     "Plan the migration of our billing service to another region: name the tools to call, in order, and why.",
@@ -33,7 +42,7 @@ def sample_path() -> Path:
 
 
 def run_demo(out: Path, *, recipe: str, seed: int, console: Console) -> Router:
-    """Label, split, train, calibrate, export, evaluate and route; labels, artifact and picture stand in ``out``."""
+    """Label, split, train, calibrate, export, evaluate, route, judge answers; labels, artifact and picture stand in ``out``."""
     labels_path, artifact, picture = out / "labels.jsonl.gz", out / "router", out / "curve.png"
 
     console.print(Rule("1  label and split the embedded sample", align="left"))
@@ -51,5 +60,42 @@ def run_demo(out: Path, *, recipe: str, seed: int, console: Console) -> Router:
     for prompt in PROMPTS:
         decision = trained.router.route(prompt)
         console.print(f"{decision.tier:>9}  {decision.reason:<18} {prompt}", highlight=False)
+    if trained.router.has_gate:
+        console.print(Rule("4  look at the small model's answers before trusting them", align="left"))
+        _show_gate(trained.router, labels.of("test"), console)
     console.print(f"\nlabels {labels_path}, router {artifact}, picture {picture}", highlight=False)
     return trained.router
+
+
+def _show_gate(router: Router, labels: Sequence[Label], console: Console) -> None:
+    """What the gate says of some answers of the small tier, in the default mode, and of how many it says so."""
+    answered = [item for item in labels if TIER in item.outputs]
+    requests = [label_request(item) for item in answered]
+    mode = router.config.default_mode
+    found = router.accept_modes(requests, [item.outputs[TIER] for item in answered], tier=TIER)[mode]
+    for accept in (True, False):
+        some = [pair for pair in zip(found, answered, strict=True) if pair[0].accept is accept][:SHOWN]
+        for acceptance, item in some:
+            graded = "as good" if item.quality[TIER] >= item.quality[router.tiers[-1]] else "worse"
+            console.print(
+                f"{'keep' if accept else 'escalate':>9}  {acceptance.reason:<18} {_short(item.messages[-1])} → "
+                f"{_short(item.outputs[TIER])}  [dim](graded {graded})[/]",
+                highlight=False,
+                overflow="ellipsis",
+                no_wrap=True,
+            )
+    kept = sum(acceptance.accept for acceptance in found)
+    console.print(
+        f"of {len(found):,} answers of {TIERS[TIER]} the gate keeps {kept:,} in mode {mode}; what router and gate save "
+        "together stands in the table above",
+        highlight=False,
+    )
+
+
+def _short(part: Message | Output) -> str:
+    if isinstance(part, Message):
+        text = message_text(part)
+    else:
+        calls = "; ".join(f"{call.name}(…)" for call in part.tool_calls or ())
+        text = calls or part.text or "nothing"
+    return escape(shorten(text, SHOWN_CHARS, placeholder="…"))
