@@ -42,7 +42,7 @@ def sample_path() -> Path:
 
 
 def run_demo(out: Path, *, recipe: str, seed: int, console: Console) -> Router:
-    """Label, split, train, calibrate, export, evaluate, route, judge answers; labels, artifact and picture stand in ``out``."""
+    """The main job on the embedded sample; labels, artifact and picture stand in ``out``."""
     labels_path, artifact, picture = out / "labels.jsonl.gz", out / "router", out / "curve.png"
 
     console.print(Rule("1  label and split the embedded sample", align="left"))
