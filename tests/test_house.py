@@ -18,8 +18,9 @@ PACKAGE = ROOT / "learned_router"
 FLOORS = (
     {"errors"},
     {"request", "answer", "policy", "pricing"},
-    {"request_features", "call_checks"},
-    {"view"},
+    {"request_features", "said", "schema_checks"},
+    {"view", "call_values", "reasoning_checks"},
+    {"call_checks"},
     {"answer_features"},
     {"artifact", "encoder"},
     {"router"},
