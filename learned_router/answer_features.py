@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 from learned_router.answer import Output
@@ -24,6 +25,8 @@ TEXT_READ: Final = 6_000
 REQUEST_READ: Final = 6_000
 # A JSON answer longer than this is not parsed at run time.
 JSON_READ: Final = 200_000
+FIELDS_READ: Final = 64
+FIELD_CHARS: Final = 400
 
 ANSWER_FEATURES: Final = (
     # which tier answered, and how long
@@ -77,6 +80,7 @@ ANSWER_FEATURES: Final = (
     "combinations",
     "things_listed",
     "things_for_one_call",
+    "things_per_call",
     "one_call_many_numbers",
     # which tools
     "tool_fit",
@@ -94,6 +98,9 @@ ANSWER_FEATURES: Final = (
     "json_missing_fields",
     "json_wrong",
     "json_nested",
+    "json_last_told",
+    "json_last_asked",
+    "json_last_chars",
     # the text
     "cut_off",
     "refusal",
@@ -117,11 +124,15 @@ ANSWER_FEATURES: Final = (
     "counts_parts",
     "equations",
     "wrong_equations",
+    "unexplained_terms",
+    "dangling_results",
     "new_numbers",
     "unused_request_numbers",
     "request_numbers",
     "options",
     "option_match",
+    "option_share",
+    "option_length",
     "option_number",
     # token probabilities
     "logprobs_known",
@@ -176,7 +187,7 @@ def read_features(request: Request, output: Output, tier: float) -> tuple[float,
         *_count_features(checks, len(offered), said),
         *_fit_features(checks, fit_tools(calls, offered, said) if offered else _NO_TOOLS),
         float(bool(offered) and not calls and any(name in text for name in offered)),
-        *_json_features(request, whole),
+        *_json_features(request, whole, said),
         float(is_cut_off(output)),
         float(_REFUSAL.search(text) is not None),
         math.log1p(len(_HEDGING.findall(text))),
@@ -302,6 +313,7 @@ def _count_features(checks: CallChecks, offered: int, said: Said) -> tuple[float
         math.log(checks.combinations),
         log(said.things),
         float(checks.calls == 1) * log(said.things),
+        log(said.things) - log(checks.calls) if checks.calls else 0.0,
         float(checks.calls == 1) * log(len(said.numbers)),
     )
 
@@ -320,19 +332,24 @@ def _fit_features(checks: CallChecks, fit: ToolFit) -> tuple[float, ...]:
     )
 
 
-def _json_features(request: Request, text: str) -> tuple[float, ...]:
+def _json_features(request: Request, text: str, said: Said) -> tuple[float, ...]:
     wanted = wants_json(request)
     found = find_json(text) if wanted or text.lstrip()[:1] in ("{", "[", "`") else None
     schema: Any = (request.response_format or {}).get("json_schema")
     schema = schema.get("schema") if isinstance(schema, Mapping) else None
     faults = SchemaFaults() if found is None else check_value(found, schema)
-    fields = list(found.values()) if isinstance(found, dict) else []
+    fields = list(islice(found.values(), FIELDS_READ)) if isinstance(found, dict) else []
+    last = str(fields[-1])[:FIELD_CHARS].lower() if fields and isinstance(fields[-1], str | float) else ""
+    rest = _ends(" ".join(field for field in fields[:-1] if isinstance(field, str)), TEXT_READ).lower()
     return (
         float(wanted and found is None),
         float(found is not None),
         math.log1p(faults.missing),
         math.log1p(faults.wrong_type + faults.wrong_enum + faults.unknown),
         float(bool(fields) and isinstance(fields[-1], dict | list)),
+        float(bool(last) and last in rest),
+        float(bool(last) and last in said.text),
+        math.log1p(len(last)),
     )
 
 
@@ -351,11 +368,15 @@ def _reasoning_features(found: Reasoning, asked_numbers: int) -> tuple[float, ..
         float(found.counts_parts),
         log(found.equations),
         log(found.wrong),
+        log(found.unexplained),
+        log(found.dangling),
         log(found.new),
         found.unused,
         log(asked_numbers),
         log(found.options),
         found.option_match,
+        found.option_share,
+        found.option_length,
         found.option_number,
     )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -23,9 +24,11 @@ _EQUATION: Final = re.compile(
 )
 _TERM: Final = re.compile(rf"([-+*/×÷x])? ?(?:\$ ?)?({_N})(%?)")
 _STATED: Final = re.compile(
-    r"(?:answer(?: is|\"? ?:)|####|\\boxed\{)[\s\"(:$*\\{]{0,12}(-?\$?" + _N + r"(?:/\d{1,9})?|[A-J]\b)", re.IGNORECASE
+    r"(?:answer(?: is|\"? ?:)|####|\\boxed\{)[\s\"(:$*\\]{0,12}(-?\$?" + _N + r"(?:/\d{1,9})?|[A-J]\b)", re.IGNORECASE
 )
 _OPTION_LINE: Final = re.compile(r"^[ \t]{0,8}\(?([A-J])[.)]\s{1,4}(.{1,200})$", re.MULTILINE)
+# what a text may compute with although nothing has said it: a whole, a half, months, hours, minutes
+_KNOWN_TO_ALL: Final = frozenset(("1", "2", "4", "7", "10", "12", "24", "30", "52", "60", "100", "365"))
 _PARTS: Final = re.compile(r"\b(?:how many|how much older|number of)\b")
 
 
@@ -41,6 +44,8 @@ class Reasoning(msgspec.Struct):
 
     equations: int = 0
     wrong: int = 0
+    unexplained: int = 0
+    dangling: int = 0
     follows: bool = False
     computed: bool = False
     answers: int = 0
@@ -54,6 +59,8 @@ class Reasoning(msgspec.Struct):
     unused: float = 0.0
     options: int = 0
     option_match: float = 0.0
+    option_share: float = 0.0
+    option_length: float = 0.0
     option_number: float = 0.0
     counts_parts: bool = False
 
@@ -61,7 +68,8 @@ class Reasoning(msgspec.Struct):
 def read_reasoning(text: str, asked: str, said: Said) -> Reasoning:
     """text: of the answer. asked, said: the request as it is, and what it says."""
     found = Reasoning()
-    results = _read_equations(text, found)
+    text = _plain_signs(text)
+    results = _read_equations(text, said, found)
     stated = [(match.start(), match[1].upper().replace("$", "").replace(",", "")) for match in _STATED.finditer(text)]
     numbers = [number_text(number) for number in _NUMBER.findall(text)]
     found.numbers = len(set(numbers))
@@ -85,15 +93,23 @@ def read_reasoning(text: str, asked: str, said: Said) -> Reasoning:
     return found
 
 
-def _read_equations(text: str, found: Reasoning) -> list[str]:
+def _read_equations(text: str, said: Said, found: Reasoning) -> list[str]:
     """What each equation of a text comes to, and whether it holds."""
-    results = []
+    results: list[str] = []
+    known = set(said.numbers | _KNOWN_TO_ALL)
+    unused: set[str] = set()
     for match in _EQUATION.finditer(text):
         left, _, right = match[0].rpartition("=")
         before = text[max(match.start() - 3, 0) : match.start()].rstrip()
         after = text[match.end() : match.end() + 3].lstrip()
         result = right.replace("$", "").replace(",", "").strip()
+        terms = {number_text(term) for term in _NUMBER.findall(left)}
+        found.unexplained += len(terms - known)
+        unused -= terms
+        known |= terms
         results.append(number_text(result.lstrip("-")))
+        known |= {results[-1]}
+        unused.add(results[-1])
         if (before[-1:] in (*"-+*/×÷x)^", "=") and before) or after[:1] in (*"*/×÷^(",):
             continue  # a part of a longer one
         value = _evaluate(left)
@@ -108,6 +124,7 @@ def _read_equations(text: str, found: Reasoning) -> list[str]:
             )
         if found.equations >= EQUATIONS_READ:
             break
+    found.dangling = len(unused - set(results[-1:]))
     return results
 
 
@@ -144,9 +161,36 @@ def _match_options(before: str, final: str, asked: str, found: Reasoning) -> Non
     # what all options say tells nothing of any
     shared = frozenset.intersection(*stems.values())
     shares = {letter: len((own - shared) & said) / max(len(own - shared), 1) for letter, own in stems.items()}
+    found.option_share = shares[final]
     found.option_match = shares[final] - max(share for letter, share in shares.items() if letter != final)
-    last = [number_text(number) for number in _NUMBER.findall(before)][-3:]
-    if last:
-        own_numbers = [number_text(number) for number in _NUMBER.findall(chosen)]
-        if own_numbers:
-            found.option_number = 1.0 if any(number in last for number in own_numbers) else -1.0
+    found.option_length = math.log(len(chosen) * len(options) / sum(len(content) for content in options.values()))
+    found.option_number = _match_numbers(before, final, options)
+
+
+def _match_numbers(before: str, final: str, options: Mapping[str, str]) -> float:
+    """1 where a reasoning ends with the number of the chosen option, -1 where with another, 0 where options have none;
+    and between where that number is only the nearest."""
+    last = [float(number.replace(",", "")) for number in _NUMBER.findall(before)][-3:]
+    numbers = {
+        letter: float(match[0].replace(",", ""))
+        for letter, content in options.items()
+        if (match := _NUMBER.search(content))
+    }
+    if not last or final not in numbers:
+        return 0.0
+
+    def distance(number: float) -> float:
+        return min(abs(number - value) / max(abs(number), abs(value), 1e-9) for value in last)
+
+    if distance(numbers[final]) < 0.01:
+        return 1.0
+    return -0.5 if distance(numbers[final]) <= min(map(distance, numbers.values())) else -1.0
+
+
+def _plain_signs(text: str) -> str:
+    """LaTeX's signs as those of a calculator."""
+    if "\\" not in text:
+        return text
+    for written, sign in (("\\\\", "\\"), ("\\cdot", "*"), ("\\times", "*"), ("\\div", "/")):
+        text = text.replace(written, sign)
+    return text
