@@ -10,18 +10,23 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 from learned_router.answer import Output
-from learned_router.call_checks import CallChecks, check_calls, read_said
+from learned_router.call_checks import CallChecks, ToolFit, check_calls, fit_tools, read_tools
 from learned_router.policy import Reason
+from learned_router.reasoning_checks import Reasoning, read_reasoning
 from learned_router.request import Request, message_text, wants_json
+from learned_router.said import WORD, Said, read_said
+from learned_router.schema_checks import SchemaFaults, check_value
 
 TEXT_READ: Final = 6_000
 REQUEST_READ: Final = 6_000
 # A JSON answer longer than this is not parsed at run time.
 JSON_READ: Final = 200_000
-EQUATIONS_READ: Final = 40
+FIELDS_READ: Final = 64
+FIELD_CHARS: Final = 400
 
 ANSWER_FEATURES: Final = (
     # which tier answered, and how long
@@ -31,39 +36,71 @@ ANSWER_FEATURES: Final = (
     "out_to_request",
     "out_lines",
     "has_text",
-    # the calls
+    # the calls against the tools' schemas
     "calls",
     "no_call_though_offered",
     "call_though_none_offered",
     "unknown_tools",
     "unreadable_arguments",
+    "unnamed_arguments",
     "missing_arguments",
     "unknown_arguments",
     "wrong_types",
     "wrong_enums",
-    "off_format",
     "empty_values",
     "arguments",
     "optional_share",
     "defaults",
+    "booleans",
+    # their values against the request
     "strings",
     "numbers_given",
     "ungrounded_required",
     "ungrounded_optional",
     "ungrounded_share",
     "least_grounded",
+    "off_format",
+    "from_description",
+    "placeholders",
+    "cut_values",
+    "recased_values",
+    "other_units",
+    "out_of_order",
+    # what the request says and the calls do not
     "optional_missed",
-    "duplicate_calls",
+    "missed_share",
+    "missed_values",
     "unused_numbers",
     "unused_names",
-    "tool_fit",
-    "tool_fit_margin",
+    "unused_quotes",
+    # how many calls
+    "duplicate_calls",
+    "tools_called",
+    "tools_not_called",
+    "combinations",
+    "things_listed",
+    "things_for_one_call",
+    "things_per_call",
     "one_call_many_numbers",
+    # which tools
+    "tool_fit",
+    "tool_name_fit",
+    "tool_fit_margin",
+    "covered",
+    "covered_by_others",
+    "unfit_call",
+    "fit_without_call",
+    "unrunnable_unfit_call",
+    "call_in_text",
     # JSON
     "json_missing",
     "json_parses",
     "json_missing_fields",
     "json_wrong",
+    "json_nested",
+    "json_last_told",
+    "json_last_asked",
+    "json_last_chars",
     # the text
     "cut_off",
     "refusal",
@@ -72,19 +109,31 @@ ANSWER_FEATURES: Final = (
     "repetition",
     "language_switch",
     "asks_back",
+    "options_named",
+    "steps_told",
+    # the reasoning
     "final_answers",
     "final_in_reasoning",
     "final_off_options",
     "final_place",
     "final_digits",
     "final_fraction",
+    "final_given",
+    "final_follows",
+    "final_computed",
+    "counts_parts",
     "equations",
     "wrong_equations",
+    "unexplained_terms",
+    "dangling_results",
     "new_numbers",
     "unused_request_numbers",
-    "options_named",
-    "steps_told",
+    "request_numbers",
+    "options",
     "option_match",
+    "option_share",
+    "option_length",
+    "option_number",
     # token probabilities
     "logprobs_known",
     "mean_logprob",
@@ -92,8 +141,6 @@ ANSWER_FEATURES: Final = (
     "argument_logprob",
 )
 
-_WORD: Final = re.compile(r"[^\W_]+")
-_NUMBER: Final = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 _REFUSAL: Final = re.compile(
     r"\bI(?:'m| am) (?:sorry|unable|not able)|\bI (?:can(?:no|')t|do(?:n't| not) have|apologi[sz]e)|\bas an AI\b|"
     r"\b(?:cannot|can't|unable to) (?:be determined|help|assist|answer|provide|fulfil)|\bnot enough information\b",
@@ -108,20 +155,10 @@ _CORRECTION: Final = re.compile(
     r"\b(?:wait|actually|let(?:'s| us| me) (?:re|try again|correct|check)|mistake|incorrect|instead|oops|re-?evaluate)\b",
     re.IGNORECASE,
 )
-_FINAL: Final = re.compile(
-    r"(?:answer(?: is|\"?\s*:)|####|\\boxed\{|therefore,?|thus,?|so,?)\s*[\"(:$*\\{]*\s*"
-    r"(-?\$?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?|[A-J]\b)",
-    re.IGNORECASE,
-)
-_STATED: Final = re.compile(
-    r"(?:answer(?: is|\"?\s*:)|####|\\boxed\{)\s*[\"(:$*\\{]*\s*(-?\$?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?|[A-J]\b)", re.I
-)
-_OPTION_LINE: Final = re.compile(r"^\s*\(?([A-J])[.)]\s+(.{1,200})$", re.MULTILINE)
 _LETTER: Final = re.compile(r"\(([A-J])\)")
-_EQUATION: Final = re.compile(
-    r"(-?\d+(?:,\d{3})*(?:\.\d+)?)\s*([-+*/×÷])\s*\$?(\d+(?:,\d{3})*(?:\.\d+)?)\s*=\s*\$?(-?\d+(?:,\d{3})*(?:\.\d+)?)(?![\d.,]*\s*[-+*/×÷(])"
-)
-_STEP: Final = re.compile(r"^\s*(?:\d+[.)]|[-*]|step\b)", re.IGNORECASE | re.MULTILINE)
+_STEP: Final = re.compile(r"^[ \t]{0,8}(?:\d{1,3}[.)]|[-*]|step\b)", re.IGNORECASE | re.MULTILINE)
+_NO_TOOLS: Final = ToolFit(0.0, 0.0, 0.0, 0.0, 0.0)
+_NOTHING_SAID: Final = read_said("")
 _ENDS: Final = (".", "!", "?", "}", "]", ")", '"', "'", "`", "*", ":", "…", "。", "！", "？", "$")
 
 
@@ -135,8 +172,9 @@ def read_features(request: Request, output: Output, tier: float) -> tuple[float,
     asked = _asked(request)
     said = read_said(asked)
     calls = output.tool_calls or []
-    checks = check_calls(calls, request.tools, said)
-    words = _WORD.findall(text.lower())
+    offered = read_tools(request.tools)
+    checks = check_calls(calls, offered, said)
+    words = WORD.findall(text.lower())
     log_length = math.log1p(len(whole))
     return (
         tier,
@@ -145,8 +183,11 @@ def read_features(request: Request, output: Output, tier: float) -> tuple[float,
         log_length - math.log1p(len(asked)),
         math.log1p(text.count("\n")),
         float(bool(whole.strip())),
-        *_call_features(checks, bool(request.tools), len(said.numbers)),
-        *_json_features(request, whole),
+        *_call_features(checks, len(offered)),
+        *_count_features(checks, len(offered), said),
+        *_fit_features(checks, fit_tools(calls, offered, said) if offered else _NO_TOOLS),
+        float(bool(offered) and not calls and any(name in text for name in offered)),
+        *_json_features(request, whole, said),
         float(is_cut_off(output)),
         float(_REFUSAL.search(text) is not None),
         math.log1p(len(_HEDGING.findall(text))),
@@ -154,11 +195,9 @@ def read_features(request: Request, output: Output, tier: float) -> tuple[float,
         _repetition(words),
         _non_ascii(text) - _non_ascii(asked),
         float(text.rstrip().endswith("?")),
-        *_final_features(text, asked),
-        *_number_features(text, said.numbers),
         math.log1p(len(set(_LETTER.findall(text)))),
         math.log1p(len(_STEP.findall(text))),
-        *_option_features(text, asked),
+        *_reasoning_features(read_reasoning(text, asked, said) if text else Reasoning(), len(said.places)),
         *_logprob_features(output),
     )
 
@@ -171,7 +210,7 @@ def find_failures(request: Request, output: Output) -> list[Reason]:
         return [Reason.EMPTY_OUTPUT]
     found = []
     if calls:
-        checks = check_calls(calls, request.tools, read_said(""))
+        checks = check_calls(calls, read_tools(request.tools), _NOTHING_SAID)
         for count, reason in (
             (checks.unreadable, Reason.UNREADABLE_ARGUMENTS),
             (checks.unknown_tools, Reason.UNKNOWN_TOOL),
@@ -223,129 +262,123 @@ def _asked(request: Request) -> str:
     return "\n".join(reversed(kept))
 
 
-def _call_features(checks: CallChecks, offered: bool, numbers: int) -> tuple[float, ...]:
+def _call_features(checks: CallChecks, offered: int) -> tuple[float, ...]:
     log = math.log1p
     leaves = checks.strings + checks.numbers
     ungrounded = checks.ungrounded_required + checks.ungrounded_optional
     return (
         log(checks.calls),
-        float(offered and not checks.calls),
+        float(offered > 0 and not checks.calls),
         float(not offered and checks.calls > 0),
         log(checks.unknown_tools),
         log(checks.unreadable),
-        log(checks.missing),
-        log(checks.unknown_arguments),
-        log(checks.wrong_type),
-        log(checks.wrong_enum),
-        log(checks.off_format),
-        log(checks.empty_values),
+        log(checks.unnamed),
+        log(checks.missing + checks.faults.missing),
+        log(checks.faults.unknown),
+        log(checks.faults.wrong_type),
+        log(checks.faults.wrong_enum),
+        log(checks.faults.empty),
         log(checks.arguments),
         checks.optional / max(checks.arguments, 1),
         log(checks.defaults),
+        log(checks.booleans),
         log(checks.strings),
         log(checks.numbers),
         log(checks.ungrounded_required),
         log(checks.ungrounded_optional),
         ungrounded / max(leaves, 1),
         checks.least_grounded,
+        log(checks.off_format),
+        log(checks.from_description),
+        log(checks.placeholders),
+        log(checks.cut),
+        log(checks.recased),
+        log(checks.other_unit),
+        checks.out_of_order,
         log(checks.missed),
-        log(checks.duplicates),
+        checks.missed_share,
+        log(checks.missed_values),
         checks.unused_numbers,
         checks.unused_names,
-        checks.fit,
-        checks.fit - checks.fit_of_others,
-        float(checks.calls == 1) * log(numbers),
+        checks.unused_quotes,
     )
 
 
-def _json_features(request: Request, text: str) -> tuple[float, ...]:
+def _count_features(checks: CallChecks, offered: int, said: Said) -> tuple[float, ...]:
+    log = math.log1p
+    return (
+        log(checks.duplicates),
+        log(checks.tools_called),
+        log(max(offered - checks.tools_called, 0)) if checks.calls else 0.0,
+        math.log(checks.combinations),
+        log(said.things),
+        float(checks.calls == 1) * log(said.things),
+        log(said.things) - log(checks.calls) if checks.calls else 0.0,
+        float(checks.calls == 1) * log(len(said.numbers)),
+    )
+
+
+def _fit_features(checks: CallChecks, fit: ToolFit) -> tuple[float, ...]:
+    called = float(checks.calls > 0)
+    return (
+        fit.fit,
+        fit.name_fit,
+        fit.fit - fit.fit_of_others,
+        fit.covered,
+        fit.covered_by_others,
+        called * (1.0 - fit.name_fit) * (1.0 - fit.covered),
+        (1.0 - called) * fit.fit_of_others,
+        float(checks.unnamed + checks.unknown_tools > 0) * (1.0 - fit.fit),
+    )
+
+
+def _json_features(request: Request, text: str, said: Said) -> tuple[float, ...]:
     wanted = wants_json(request)
     found = find_json(text) if wanted or text.lstrip()[:1] in ("{", "[", "`") else None
     schema: Any = (request.response_format or {}).get("json_schema")
     schema = schema.get("schema") if isinstance(schema, Mapping) else None
-    missing = wrong = 0
-    if isinstance(schema, Mapping) and isinstance(found, Mapping):
-        checks = check_calls([], [], read_said(""))
-        required = schema.get("required")
-        missing = (
-            sum(name not in found for name in required[:64] if isinstance(name, str))
-            if isinstance(required, list)
-            else 0
-        )
-        wrong = checks.wrong_type
+    faults = SchemaFaults() if found is None else check_value(found, schema)
+    fields = list(islice(found.values(), FIELDS_READ)) if isinstance(found, dict) else []
+    last = str(fields[-1])[:FIELD_CHARS].lower() if fields and isinstance(fields[-1], str | float) else ""
+    rest = _ends(" ".join(field for field in fields[:-1] if isinstance(field, str)), TEXT_READ).lower()
     return (
         float(wanted and found is None),
         float(found is not None),
-        math.log1p(missing),
-        math.log1p(wrong),
+        math.log1p(faults.missing),
+        math.log1p(faults.wrong_type + faults.wrong_enum + faults.unknown),
+        float(bool(fields) and isinstance(fields[-1], dict | list)),
+        float(bool(last) and last in rest),
+        float(bool(last) and last in said.text),
+        math.log1p(len(last)),
     )
 
 
-def _final_features(text: str, asked: str) -> tuple[float, ...]:
-    """The final answer that a reasoning text states: how many, whether the reasoning came to it."""
-    stated = [(match.start(), match[1].upper().lstrip("$").replace(",", "")) for match in _STATED.finditer(text)]
-    if not stated:
-        return (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    place, final = stated[-1]
-    before = text[:place]
-    if final.isalpha():
-        options = dict(_OPTION_LINE.findall(asked))
-        content = options.get(final, "").strip().rstrip(".").lower()
-        in_reasoning = float(bool(content) and content in before.lower())
-        off = float(bool(options) and final not in options)
-    else:
-        numbers = [n.replace(",", "") for n in _NUMBER.findall(before)]
-        in_reasoning = float(bool(numbers) and final.lstrip("-") in numbers[-3:])
-        off = 0.0
+def _reasoning_features(found: Reasoning, asked_numbers: int) -> tuple[float, ...]:
+    log = math.log1p
     return (
-        math.log1p(len({value for _, value in stated})),
-        in_reasoning,
-        off,
-        place / max(len(text), 1),
-        0.0 if final.isalpha() else math.log1p(len(final)),
-        float("/" in final or "." in final),
+        log(found.answers),
+        float(found.in_reasoning),
+        float(found.off_options),
+        found.place,
+        0.0 if found.final.isalpha() else log(len(found.final)),
+        float("/" in found.final or "." in found.final),
+        float(found.given),
+        float(found.follows),
+        float(found.computed),
+        float(found.counts_parts),
+        log(found.equations),
+        log(found.wrong),
+        log(found.unexplained),
+        log(found.dangling),
+        log(found.new),
+        found.unused,
+        log(asked_numbers),
+        log(found.options),
+        found.option_match,
+        found.option_share,
+        found.option_length,
+        found.option_number,
     )
-
-
-def _number_features(text: str, asked: frozenset[str]) -> tuple[float, ...]:
-    equations = wrong = 0
-    for match in _EQUATION.finditer(text):
-        equations += 1
-        wrong += not _holds(*match.groups())
-        if equations >= EQUATIONS_READ:
-            break
-    numbers = {n.replace(",", "") for n in _NUMBER.findall(text)}
-    return (
-        math.log1p(equations),
-        math.log1p(wrong),
-        math.log1p(len(numbers - asked)),
-        len(asked - numbers) / len(asked) if asked else 0.0,
-    )
-
-
-def _holds(left: str, sign: str, right: str, result: str) -> bool:
-    """Whether an equation is right, as far as the digits of its result go."""
-    a, b, c = (float(value.replace(",", "")) for value in (left, right, result))
-    if sign in "/÷" and b == 0.0:
-        return False
-    value = {"+": a + b, "-": a - b, "*": a * b, "×": a * b}.get(sign) if sign not in "/÷" else a / b
-    decimals = len(result.partition(".")[2])
-    return value is not None and abs(value - c) <= 0.6 * 10.0**-decimals + 1e-9 * abs(c)
-
-
-def _option_features(text: str, asked: str) -> tuple[float, ...]:
-    """How far the last lines of a text say what the chosen option says, against the best other option."""
-    options = dict(_OPTION_LINE.findall(asked))
-    stated = _STATED.findall(text)
-    if len(options) < 2 or not stated or stated[-1].upper() not in options:
-        return (0.0,)
-    said = set(_WORD.findall(text.lower()))
-    shares = {
-        letter: len(words & said) / max(len(words), 1)
-        for letter, words in ((letter, set(_WORD.findall(content.lower()))) for letter, content in options.items())
-    }
-    chosen = stated[-1].upper()
-    return (shares[chosen] - max(share for letter, share in shares.items() if letter != chosen),)
 
 
 def _logprob_features(output: Output) -> tuple[float, ...]:

@@ -1,319 +1,305 @@
 """Check an answer's calls against the tools offered and the request, without running anything.
 
-Knows JSON schemas and texts; knows nothing of models or thresholds. Everything is bounded: a schema is walked so deep and
-no further, a ``$ref`` is not followed, a ``pattern`` is never run.
+Joins what is seen of schemas and of values; knows nothing of models or thresholds. Everything is bounded: so many calls,
+tools and values are looked at and no more.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, Final
 
 import msgspec
 
 from learned_router.answer import ToolCall
+from learned_router.call_values import VALUE_CHARS, look_at_number, look_at_text, spell_number, spoken_numbers
 from learned_router.request import text_of
+from learned_router.said import WORD, Said, split_name, stems_of
+from learned_router.schema_checks import (
+    ENUM_CHECKED,
+    VALUES_CHECKED,
+    SchemaFaults,
+    check_value,
+    fields_of,
+    leaves_of,
+    same,
+)
 
 CALLS_CHECKED: Final = 16
 TOOLS_CHECKED: Final = 64
-DEPTH_CHECKED: Final = 6
-VALUES_CHECKED: Final = 64
-ENUM_CHECKED: Final = 256
-# A longer value is compared by its start.
-VALUE_CHARS: Final = 400
-# An integer beyond this has thousands of digits; what it spells is not looked for in the request.
-LARGEST_NUMBER: Final = 10**18
-
-# A dataset's or Python's own word for a type, as many tools are described
-_TYPES: Final = {
-    "string": str,
-    "str": str,
-    "integer": int,
-    "int": int,
-    "number": (int, float),
-    "float": (int, float),
-    "double": (int, float),
-    "boolean": bool,
-    "bool": bool,
-    "array": (list, tuple),
-    "list": (list, tuple),
-    "tuple": (list, tuple),
-    "object": Mapping,
-    "dict": Mapping,
-    "null": type(None),
-}
-_WORD: Final = re.compile(r"[^\W_]+")
-_NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
-_DATE_FORMAT: Final = re.compile(r"\b[YMD]{2,4}([-/.])[YMD]{2,4}\1[YMD]{2,4}\b", re.IGNORECASE)
-_DIGIT: Final = re.compile(r"\d")
-_NAME: Final = re.compile(r"(?<![.!?] )(?<!^)\b[A-Z][\w'-]+")
-_NUMBER_WORDS: Final = dict(
-    zip(
-        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
-        range(13),
-        strict=True,
-    )
-) | {"twenty": 20, "thirty": 30, "fifty": 50, "hundred": 100, "thousand": 1000, "once": 1, "twice": 2, "both": 2}
+# of all calls of an answer, strings and numbers that are looked for in the request
+LEAVES_CHECKED: Final = 256
+# Under these a log keeps arguments that came without names, or that could not be read.
+UNNAMED: Final = ("__positional__", "__raw__")
+# Verbs that begin the names of tools whatever they are about
+_VERB_WORDS: Final = (
+    "get find calculate calc compute fetch search retrieve create make set update list check determine function"
+)
+_VERBS: Final = stems_of(_VERB_WORDS.split())
 
 
 class CallChecks(msgspec.Struct):
     """What was found of all calls of an answer together; counts, but for the shares at the end.
 
-    unreadable: calls whose arguments are no object. missing: required arguments left out. wrong_type, wrong_enum,
-    unknown_arguments: values that the schema does not allow. ungrounded: required and optional strings and numbers that do
+    unreadable: calls whose arguments are no object; unnamed: whose arguments have no names. missing: required arguments
+    left out. faults: values that the schema does not allow. ungrounded: required and optional strings and numbers that do
     not occur in the request. least_grounded: of all strings, the least share of words that occur in it. missed: optional
-    arguments left out whose name or value the request mentions. off_format: values that are not as their description
-    says. duplicates: calls that repeat another. unused_numbers, unused_names: shares of the request's numbers and names
-    that stand in no call. fit: share of the words of the called tools' names and descriptions that the request holds, and
-    fit_of_others: that of the best tool not called.
+    arguments left out whose name or value the request mentions; missed_share: the largest share of the words of the name
+    of an argument left out that it holds; missed_values: of the values that the description of such a one names, those
+    that it says. off_format and what follows: values by what was seen of each. duplicates: calls that repeat another.
+    unused_numbers, unused_names, unused_quotes: shares of the request's numbers, names and quotations that stand in no
+    call. out_of_order: of numbers of a call that follow each other, the share that do not in the request. combinations:
+    how many times more calls the different values of repeated calls could make.
     """
 
     calls: int = 0
     unknown_tools: int = 0
     unreadable: int = 0
+    unnamed: int = 0
     missing: int = 0
-    unknown_arguments: int = 0
-    wrong_type: int = 0
-    wrong_enum: int = 0
-    off_format: int = 0
-    empty_values: int = 0
+    faults: SchemaFaults = msgspec.field(default_factory=SchemaFaults)
     arguments: int = 0
     optional: int = 0
     defaults: int = 0
     strings: int = 0
     numbers: int = 0
+    booleans: int = 0
     ungrounded_required: int = 0
     ungrounded_optional: int = 0
     missed: int = 0
+    missed_values: int = 0
+    off_format: int = 0
+    from_description: int = 0
+    placeholders: int = 0
+    cut: int = 0
+    recased: int = 0
+    other_unit: int = 0
     duplicates: int = 0
+    tools_called: int = 0
+    missed_share: float = 0.0
     least_grounded: float = 1.0
     unused_numbers: float = 0.0
     unused_names: float = 0.0
-    fit: float = 0.0
-    fit_of_others: float = 0.0
+    unused_quotes: float = 0.0
+    out_of_order: float = 0.0
+    combinations: float = 1.0
 
 
-class Said(msgspec.Struct, frozen=True):
-    """What a request says, ready to be looked up in. text: lower case."""
+class ToolFit(msgspec.Struct, frozen=True):
+    """How far the tools called are about what the request is about, all shares.
 
-    text: str
-    words: frozenset[str]
-    numbers: frozenset[str]
-    names: frozenset[str]
+    fit: of the words of their names and descriptions, those that the request holds; name_fit: of their names alone.
+    fit_of_others: the fit of the best tool not called. covered: of the request's words, those that stand in the tools
+    called, their arguments or the calls; covered_by_others: in any tool not called, and not in these.
+    """
 
-
-def read_said(text: str) -> Said:
-    """A request's words, numbers (also those written as words) and names."""
-    lower = text.lower()
-    words = frozenset(_WORD.findall(lower))
-    numbers = {_number_text(found) for found in _NUMBER.findall(text)}
-    numbers |= {str(_NUMBER_WORDS[word]) for word in words & _NUMBER_WORDS.keys()}
-    return Said(lower, words, frozenset(numbers), frozenset(name.lower() for name in _NAME.findall(text)))
+    fit: float
+    name_fit: float
+    fit_of_others: float
+    covered: float
+    covered_by_others: float
 
 
-def check_calls(calls: Sequence[ToolCall], tools: Sequence[Mapping[str, Any]], said: Said) -> CallChecks:
-    """Check the calls of an answer, the first ``CALLS_CHECKED`` of them."""
+def read_tools(tools: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The functions offered by name, the first ``TOOLS_CHECKED`` of them."""
+    named = {}
+    for tool in tools[:TOOLS_CHECKED]:
+        inner = tool.get("function")
+        function: Mapping[str, Any] = inner if isinstance(inner, Mapping) else tool
+        named[text_of(function, "name")] = function
+    named.pop("", None)
+    return named
+
+
+def check_calls(calls: Sequence[ToolCall], offered: Mapping[str, Mapping[str, Any]], said: Said) -> CallChecks:
+    """Check the calls of an answer, the first ``CALLS_CHECKED`` of them. offered: as ``read_tools`` gives them."""
     found = CallChecks(calls=len(calls))
-    offered = {name: function for name, function in map(_named, tools[:TOOLS_CHECKED]) if name}
     used: list[str] = []
-    called: set[str] = set()
-    seen: list[tuple[str, Any]] = []
+    wholes: list[list[Any]] = []
+    seen: dict[str, list[list[Any]]] = {}
     for call in calls[:CALLS_CHECKED]:
-        name = _tool_name(call.name, offered)
-        called.add(name)
-        found.duplicates += (call.name, call.arguments) in seen
-        seen.append((call.name, call.arguments))
+        name = match_tool(call.name, offered)
         if name not in offered:
             # without a list of tools there is nothing that a name could be missing from
             found.unknown_tools += bool(offered)
-        if not isinstance(call.arguments, Mapping):
-            found.unreadable += call.arguments is not None
-            arguments: Mapping[Any, Any] = {}
-        else:
+        arguments: Mapping[Any, Any] = {}
+        if isinstance(call.arguments, Mapping):
             arguments = call.arguments
+        else:
+            found.unreadable += call.arguments is not None
+        leaves = list(leaves_of(arguments))
+        seen.setdefault(name, []).append(leaves)
+        whole = [name, *islice(arguments, VALUES_CHECKED), *leaves, *islice(_booleans(arguments), VALUES_CHECKED)]
+        found.duplicates += whole in wholes
+        wholes.append(whole)
+        if any(key in arguments for key in UNNAMED):
+            found.unnamed += 1
+            continue
         _check_arguments(arguments, offered.get(name, {}), said, found, used)
+        found.out_of_order = max(found.out_of_order, _disorder(leaves, said))
+    found.tools_called = len(seen)
+    found.combinations = max((_combinations(leaves) for leaves in seen.values()), default=1.0)
     if calls:
         spoken = " ".join(used).lower()
-        found.unused_numbers = _share_absent(said.numbers, {_number_text(n) for n in _NUMBER.findall(spoken)})
-        found.unused_names = _share_absent(said.names, set(_WORD.findall(spoken)))
-    fits = {name: _fit(name, function, said) for name, function in offered.items()}
-    found.fit = max((fits[name] for name in called if name in fits), default=0.0)
-    found.fit_of_others = max((fit for name, fit in fits.items() if name not in called), default=0.0)
+        found.unused_numbers = _share_absent(said.numbers, spoken_numbers(spoken))
+        found.unused_names = _share_absent(said.names, set(WORD.findall(spoken)))
+        found.unused_quotes = sum(quote not in spoken for quote in said.quoted) / max(len(said.quoted), 1)
     return found
+
+
+def fit_tools(calls: Sequence[ToolCall], offered: Mapping[str, Mapping[str, Any]], said: Said) -> ToolFit:
+    """How the tools called, and the others, fit the request."""
+    called = {match_tool(call.name, offered) for call in calls[:CALLS_CHECKED]} & offered.keys()
+    own: set[str] = set()
+    others: set[str] = set()
+    fit = name_fit = fit_of_others = 0.0
+    for name, function in offered.items():
+        named = stems_of(split_name(name[:VALUE_CHARS])) - _VERBS
+        about = named | stems_of(WORD.findall(text_of(function, "description")[:VALUE_CHARS].lower()))
+        share = len(about & said.stems) / max(len(about), 1)
+        if name not in called:
+            fit_of_others = max(fit_of_others, share)
+            others |= about
+            continue
+        fit = max(fit, share)
+        name_fit = max(name_fit, len(named & said.stems) / max(len(named), 1))
+        own |= about
+        for argument, about_it in islice(fields_of(function.get("parameters"))[0].items(), VALUES_CHECKED):
+            own |= stems_of(split_name(argument[:VALUE_CHARS])) if isinstance(argument, str) else set()
+            own |= stems_of(WORD.findall(_description(about_it)))
+    for call in calls[:CALLS_CHECKED]:
+        for leaf in leaves_of(call.arguments):
+            if isinstance(leaf, str):
+                own |= stems_of(WORD.findall(leaf[:VALUE_CHARS].lower()))
+    subject = {stem for stem in said.stems if not stem[0].isdigit()}
+    return ToolFit(
+        fit=fit,
+        name_fit=name_fit,
+        fit_of_others=fit_of_others,
+        covered=len(subject & own) / max(len(subject), 1),
+        covered_by_others=len((subject & others) - own) / max(len(subject), 1),
+    )
+
+
+def match_tool(name: str, offered: Mapping[str, Any]) -> str:
+    """The offered name that was meant: servers that allow no dots make ``a.b`` to ``a_b``."""
+    if name in offered or len(name) > VALUE_CHARS:
+        return name
+    plain = name.replace(".", "_")
+    return next((other for other in offered if other.replace(".", "_") == plain), name)
 
 
 def _check_arguments(
     arguments: Mapping[Any, Any], function: Mapping[str, Any], said: Said, found: CallChecks, used: list[str]
 ) -> None:
-    schema = function.get("parameters")
-    properties, required = _fields(schema)
+    properties, required = fields_of(function.get("parameters"))
     found.missing += sum(name not in arguments for name in required)
     found.arguments += len(arguments)
     for name, value in islice(arguments.items(), VALUES_CHECKED):
         about = properties.get(name)
         optional = name not in required
         found.optional += optional
-        if properties and about is None:
-            found.unknown_arguments += 1
+        found.faults.unknown += bool(properties) and about is None
         about = about if isinstance(about, Mapping) else {}
-        if optional and "default" in about and _same(about["default"], value):
+        if optional and "default" in about and same(about["default"], value):
             found.defaults += 1
             continue
-        _check_value(value, about, found, 0)
+        found.booleans += isinstance(value, bool)
+        check_value(value, about, found.faults)
         _check_grounds(value, about, optional, said, found, used)
     for name, about in islice(properties.items(), VALUES_CHECKED):
         if name not in arguments and name not in required and isinstance(about, Mapping):
-            found.missed += _is_mentioned(name, about, said)
-
-
-def _check_value(value: Any, schema: Mapping[str, Any], found: CallChecks, depth: int) -> None:
-    """Types and enums, of the value and of what it holds."""
-    if depth >= DEPTH_CHECKED or "$ref" in schema:
-        return
-    kinds = schema.get("type")
-    kinds = [kinds] if isinstance(kinds, str) else kinds if isinstance(kinds, list) else []
-    if kinds and not any(_is_of(value, kind) for kind in kinds[:8]):
-        found.wrong_type += 1
-        return
-    allowed = schema.get("enum")
-    if isinstance(allowed, list) and allowed and not isinstance(value, list | tuple):
-        found.wrong_enum += not any(_same(value, item) for item in allowed[:ENUM_CHECKED])
-    if value is None or (isinstance(value, str | list | tuple | Mapping) and not value):
-        found.empty_values += 1
-    items = schema.get("items")
-    if isinstance(value, list | tuple) and isinstance(items, Mapping):
-        for item in value[:VALUES_CHECKED]:
-            _check_value(item, items, found, depth + 1)
-    if isinstance(value, Mapping):
-        properties, required = _fields(schema)
-        found.missing += sum(name not in value for name in required)
-        for name, inner in islice(value.items(), VALUES_CHECKED):
-            about = properties.get(name)
-            if isinstance(about, Mapping):
-                _check_value(inner, about, found, depth + 1)
-            elif properties:
-                found.unknown_arguments += 1
+            _check_left_out(name, about, said, found)
 
 
 def _check_grounds(
     value: Any, about: Mapping[str, Any], optional: bool, said: Said, found: CallChecks, used: list[str]
 ) -> None:
     """Whether strings and numbers come from the request, and look as their description says."""
-    description = text_of(about, "description")[:VALUE_CHARS]
+    description = _description(about)
     has_enum = isinstance(about.get("enum"), list)
-    for leaf in islice(_leaves(value, 0), VALUES_CHECKED):
-        text = leaf[:VALUE_CHARS].lower() if isinstance(leaf, str) else _number_of(leaf)
+    left = LEAVES_CHECKED - found.strings - found.numbers
+    for leaf in islice(leaves_of(value), min(VALUES_CHECKED, max(left, 0))):
+        text = leaf[:VALUE_CHARS] if isinstance(leaf, str) else spell_number(leaf)
         if not text:
             continue
         used.append(text)
         if not isinstance(leaf, str):
             found.numbers += 1
-            grounded = text in said.numbers
+            look = look_at_number(leaf, text, description, said)
         else:
             found.strings += 1
             if has_enum:
                 continue
-            words = _WORD.findall(text)
-            share = 1.0 if text in said.text else sum(word in said.words for word in words) / max(len(words), 1)
-            found.least_grounded = min(found.least_grounded, share)
-            grounded = share > 0.99
-            found.off_format += _is_off_format(text, description)
-        if not grounded:
+            look = look_at_text(text, description, said)
+            found.least_grounded = min(found.least_grounded, look.share)
+        found.off_format += look.off_format
+        found.from_description += look.from_description
+        found.placeholders += look.placeholder
+        found.cut += look.cut
+        found.recased += look.recased
+        found.other_unit += look.other_unit
+        if look.share <= 0.99:
             found.ungrounded_required += not optional
             found.ungrounded_optional += optional
 
 
-def _is_off_format(value: str, description: str) -> bool:
-    date = _DATE_FORMAT.search(description)
-    if date:
-        return _DIGIT.sub("0", value) != re.sub(r"[ymd]", "0", date[0].lower())
-    return "city, state" in description.lower() and "," not in value
-
-
-def _is_mentioned(name: Any, about: Mapping[str, Any], said: Said) -> bool:
-    words = _WORD.findall(str(name)[:VALUE_CHARS].lower().replace("_", " ")) if isinstance(name, str) else []
-    if words and all(word in said.words for word in words):
-        return True
+def _check_left_out(name: Any, about: Mapping[str, Any], said: Said, found: CallChecks) -> None:
+    """Whether the request seems to ask for an optional argument that a call does without."""
+    words = split_name(name[:VALUE_CHARS]) if isinstance(name, str) else []
+    stems = stems_of(words)
+    share = len(stems & said.stems) / len(stems) if stems else 0.0
+    found.missed_share = max(found.missed_share, share)
     allowed = about.get("enum")
-    values = allowed[:ENUM_CHECKED] if isinstance(allowed, list) else []
     default = about.get("default")
-    return any(isinstance(v, str) and v != default and v.lower() in said.words for v in values)
+    values = (
+        [v[:VALUE_CHARS].lower() for v in allowed[:ENUM_CHECKED] if isinstance(v, str) and v != default]
+        if isinstance(allowed, list)
+        else []
+    )
+    mentioned = any(value in said.words for value in values)
+    found.missed += mentioned or (bool(words) and all(word in said.words for word in words))
+    named = quoted_in(_description(about))
+    found.missed_values += mentioned or any(value in said.words for value in named)
 
 
-def _leaves(value: Any, depth: int) -> Iterator[Any]:
-    """Strings and numbers that a value holds, however deep within the limit."""
-    if isinstance(value, str) or (isinstance(value, int | float) and not isinstance(value, bool)):
-        yield value
-    elif depth < DEPTH_CHECKED:
-        inner: Any = ()
-        if isinstance(value, list | tuple):
-            inner = value
-        elif isinstance(value, Mapping):
-            inner = value.values()
-        for item in islice(inner, VALUES_CHECKED):
-            yield from _leaves(item, depth + 1)
+def quoted_in(description: str) -> list[str]:
+    """Values that a description names in quotes, but for the default: that is what a call left out means."""
+    pieces = description.replace('"', "'").split("'")
+    return [
+        value
+        for before, value in zip(pieces[::2], pieces[1::2], strict=False)
+        if 0 < len(value) <= 40 and "default" not in before[-24:]
+    ]
 
 
-def _named(tool: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-    inner = tool.get("function")
-    function: Mapping[str, Any] = inner if isinstance(inner, Mapping) else tool
-    return text_of(function, "name"), function
+def _booleans(arguments: Mapping[Any, Any]) -> Iterator[bool]:
+    return (value for value in arguments.values() if isinstance(value, bool))
 
 
-def _tool_name(name: str, offered: Mapping[str, Any]) -> str:
-    """The offered name that was meant: servers that allow no dots make ``a.b`` to ``a_b``."""
-    if name in offered:
-        return name
-    return next((other for other in offered if other.replace(".", "_") == name.replace(".", "_")), name)
+def _description(about: Any) -> str:
+    return text_of(about, "description")[:VALUE_CHARS].lower() if isinstance(about, Mapping) else ""
 
 
-def _fields(schema: Any) -> tuple[Mapping[Any, Any], list[str]]:
-    """A schema's properties, and the names of those required."""
-    properties = schema.get("properties") if isinstance(schema, Mapping) else None
-    required = schema.get("required") if isinstance(schema, Mapping) else None
-    names = [name for name in required[:VALUES_CHECKED] if isinstance(name, str)] if isinstance(required, list) else []
-    return properties if isinstance(properties, Mapping) else {}, names
+def _disorder(leaves: Sequence[Any], said: Said) -> float:
+    """Of numbers that follow each other in a call, the share that stand the other way round in the request."""
+    texts = [spell_number(leaf).lstrip("-") for leaf in leaves if not isinstance(leaf, str)]
+    places = [said.places[text] for text in texts if text in said.places]
+    pairs = list(pairwise(places))
+    return sum(one > other for one, other in pairs) / len(pairs) if pairs else 0.0
 
 
-def _fit(name: str, function: Mapping[str, Any], said: Said) -> float:
-    about = f"{name} {text_of(function, 'description')[:VALUE_CHARS]}".lower().replace("_", " ")
-    words = set(_WORD.findall(about))
-    return len(words & said.words) / max(len(words), 1)
-
-
-def _is_of(value: Any, kind: Any) -> bool:
-    wanted = _TYPES.get(kind.lower()) if isinstance(kind, str) else None
-    if wanted is None:  # 'any', or no type that we know
-        return True
-    if isinstance(value, bool):
-        return wanted is bool
-    if wanted is int and isinstance(value, float):
-        return value.is_integer()
-    return isinstance(value, wanted)  # type: ignore[arg-type]
-
-
-def _same(left: Any, right: Any) -> bool:
-    try:
-        return bool(left == right)
-    except Exception:  # whatever a caller's own object does when it is compared
-        return False
-
-
-def _number_of(value: Any) -> str:
-    """A number as it would stand in a text; "" for one that would not."""
-    if not -LARGEST_NUMBER < value < LARGEST_NUMBER:  # also what is not a number
-        return ""
-    return str(int(value)) if float(value).is_integer() else f"{value:g}"
-
-
-def _number_text(found: str) -> str:
-    """1,200.50 as 1200.5: without what only groups digits."""
-    whole, _, part = found.replace(",", "").partition(".")
-    part = part.split(".")[0].rstrip("0")
-    whole = whole.lstrip("0") or "0"
-    return f"{whole}.{part}" if part else whole
+def _combinations(calls: Sequence[list[Any]]) -> float:
+    """How many calls the different values at each place of repeated calls could make, for each call made."""
+    if len(calls) < 2 or len({len(leaves) for leaves in calls}) > 1:
+        return 1.0
+    possible = 1.0
+    for values in zip(*(leaves[:8] for leaves in calls), strict=True):
+        possible *= len(
+            {str(value)[:VALUE_CHARS] if isinstance(value, str) else spell_number(value) for value in values}
+        )
+    return possible / len(calls)
 
 
 def _share_absent(wanted: frozenset[str], there: set[str]) -> float:

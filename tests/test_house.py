@@ -18,7 +18,9 @@ PACKAGE = ROOT / "learned_router"
 FLOORS = (
     {"errors"},
     {"request", "answer", "policy", "pricing"},
-    {"request_features", "call_checks"},
+    {"request_features", "said", "schema_checks"},
+    {"call_values", "reasoning_checks"},
+    {"call_checks"},
     {"answer_features"},
     {"view"},
     {"artifact", "encoder"},
