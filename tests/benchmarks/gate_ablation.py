@@ -71,8 +71,8 @@ def ablate(
     found = {}
     shared: Sequence[float] = net.knobs.head_strengths
     for name, columns in list_variants(seen, width).items():
-        # with all the embeddings beside it a group hardly moves the best strength, and finding it takes most of the time
-        strengths = shared if len(columns) > width else net.knobs.head_strengths
+        # with the embeddings beside it a group hardly moves the best strength, and finding it takes most of the time
+        strengths = shared if len(columns) >= width else net.knobs.head_strengths
         heads, strength = fit_quality(seen[:, columns], quality, weight, group, strengths)
         said = as_quality(points[:, columns] @ heads.weight.T + heads.bias)
         found[name] = (said[:, 1] - said[:, 0], len(columns))
