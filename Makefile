@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample encoder shipped results readme bench bench-triples bench-peers encoders few-labels sizes clean
+.PHONY: demo test lint sample encoder shipped results readme bench bench-triples bench-gate bench-peers encoders few-labels sizes clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -85,6 +85,10 @@ bench: $(VENV)/.dev bench-peers ## train and evaluate all methods on all pairs, 
 # Three tiers each; with RECIPE=standard another recipe of ours, with ONLY='--only bfcl' a part of it
 bench-triples: $(VENV)/.dev ## train and evaluate on the triples of models, and fill docs/benchmark.md; takes hours
 	$(BENCH)/triples.py --seeds $(SEEDS) $(RECIPE:%=--recipe %) $(ONLY) --page
+
+# Router and gate on the pairs whose small answers the corpora hold
+bench-gate: $(VENV)/.dev ## train a router and a gate on every pair with answers, and fill docs/benchmark.md
+	$(BENCH)/gate.py $(RECIPE:%=--recipe %) $(ONLY) --page
 
 bench-peers: $(PEERS)/.made ## the environment of LLMRouter's classes
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import few_labels_page
+import gate_page
 import sizes_page
 import triples_page
 from bench_figures import Benchmark, MethodFigures, PairFigures, standing
@@ -32,7 +33,7 @@ PICTURES: dict[str, Callable[[Benchmark], bytes]] = {
     "benchmark-reliability.png": draw_reliability,
 }
 # each with the texts of its regions and its pictures, from results of its own
-SECTIONS = (triples_page, few_labels_page, sizes_page)
+SECTIONS = (triples_page, gate_page, few_labels_page, sizes_page)
 ECE_GOAL, ECE_ROWS = 0.03, 1000
 SEEDS = 3
 
