@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def main_table(benchmark: Benchmark) -> str:
 
 
 def mean_table(benchmark: Benchmark) -> str:
-    """Every method over all pairs, with what ours has over it."""
+    """Every method that was run on all pairs, with what ours has over it; and which were not."""
     if not benchmark.means:
         return "Not measured yet: `make bench` does, once all pairs are run."
     rows = [
@@ -108,7 +109,12 @@ def mean_table(benchmark: Benchmark) -> str:
         ]
         for method in benchmark.means
     ]
-    return markdown_table(["method", "pairs", "mean APGR", "ours − this"], rows)
+    table = markdown_table(["method", "pairs", "mean APGR", "ours − this"], rows)
+    ranked = {method.name for method in benchmark.means}
+    found = [method for pair in benchmark.pairs for method in pair.methods if method.name not in ranked]
+    counts = Counter(method.shown for method in found)
+    absent = _listed([f"{shown} ({count} of {len(benchmark.pairs)})" for shown, count in counts.items()])
+    return f"{table}\n\nNot run on all pairs, so without a mean: {absent}."
 
 
 def _met(ours: MethodFigures | None, pair: PairFigures) -> str:
