@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample encoder shipped results readme bench bench-triples bench-gate bench-peers encoders few-labels sizes clean
+.PHONY: demo test lint sample encoder shipped results readme bench bench-triples bench-gate bench-peers encoders few-labels sizes training-time clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -113,6 +113,9 @@ few-labels: $(VENV)/.dev ## learning curves of ours and the frozen baselines, an
 
 sizes: $(VENV)/.dev ## what each size of the network is worth and costs, and fill docs/benchmark.md
 	$(BENCH)/sizes.py --seeds $(SEEDS) $(ONLY) --page
+
+training-time: $(VENV)/.dev ## what training on 10,000 labels takes, and fill docs/benchmark.md
+	$(BENCH)/training_time.py --page
 
 readme: $(VENV)/.dev ## fill the README's figures from the results
 	$(BENCH)/pages.py

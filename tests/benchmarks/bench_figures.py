@@ -89,7 +89,7 @@ class PairFigures(msgspec.Struct, frozen=True):
 class MethodMean(msgspec.Struct, frozen=True):
     """One method over all pairs. minus: the main method's mean less this one's, paired; None for the main one itself.
 
-    pairs: how many it was run on; on the others, where it had nothing to learn from, it counts as a random order.
+    pairs: on how many it had something to learn from; on the others it counts as a random order.
     """
 
     name: str
@@ -103,7 +103,7 @@ class MethodMean(msgspec.Struct, frozen=True):
 class Benchmark(msgspec.Struct, frozen=True):
     """All that was measured. main: name of the method that stands for ours. measured: date of the last run.
 
-    means: over all pairs, best first; of the last run that had them all.
+    means: over all pairs, best first, of the methods that were run on each; of the last run that had all pairs.
     """
 
     measured: str

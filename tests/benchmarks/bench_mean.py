@@ -28,12 +28,18 @@ class Part(NamedTuple):
 def measure_mean(
     parts: Sequence[Part], methods: Mapping[str, Method], main: str, *, resamples: int = RESAMPLES
 ) -> list[MethodMean]:
-    """Mean APGR over the pairs for every method that has a score somewhere, best first.
+    """Mean APGR over the pairs for every method that was run on all of them and has a score somewhere, best first.
 
-    Each pair counts the same. Pairs on one test split are drawn alike, so what they share is not counted twice.
+    Each pair counts the same. Pairs on one test split are drawn alike, so what they share is not counted twice. A run
+    that found nothing to learn from counts as a random order; a method that lacks a run has no mean, for it would be
+    taken down by what nobody asked of it.
     """
     of_pairs = [pair_apgr(part.test, _scores(part), resamples=resamples) for part in parts]
-    names = [name for name in methods if any(name in found.values for found in of_pairs)]
+    names = [
+        name
+        for name in methods
+        if all(part.runs.get(name) for part in parts) and any(name in found.values for found in of_pairs)
+    ]
     together = mean_apgr([_with_random(found, names, resamples) for found in of_pairs])
     values = together.values
     found = [
@@ -56,7 +62,7 @@ def _scores(part: Part) -> dict[str, list[Floats]]:
 
 
 def _with_random(found: PairedApgr, names: Sequence[str], resamples: int) -> PairedApgr:
-    """The same with a random order for the names it has not."""
+    """The same with a random order for the names it has not, which had nothing to learn from."""
     return PairedApgr(
         {name: found.values.get(name, RANDOM) for name in names},
         {name: found.draws.get(name, np.full(resamples, RANDOM)) for name in names},

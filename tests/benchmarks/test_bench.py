@@ -345,7 +345,7 @@ def test_the_peer_script_needs_nothing_but_its_own_environment_to_say_what_it_ta
     assert "{knn,svm,mlp}" in done.stdout
 
 
-def test_the_mean_over_pairs_counts_each_pair_the_same_and_an_absent_method_as_random() -> None:
+def test_the_mean_over_pairs_counts_each_pair_the_same_and_nothing_to_learn_from_as_random() -> None:
     tests = [rows(60, 0), rows(240, 1)]
     methods = {name: method(kind) for name, kind in (("main", "ours"), ("rival", "baseline"), ("some", "baseline"))}
     runs = [
@@ -374,3 +374,19 @@ def test_the_mean_over_pairs_counts_each_pair_the_same_and_an_absent_method_as_r
     assert (found["some"].pairs, found["rival"].pairs) == (1, 2)
     other = metrics.apgr(metrics.trace_curve(runs[1]["some"][0].scored.score, tests[1].small, tests[1].top))
     assert found["some"].apgr.value == pytest.approx((0.5 + other) / 2, abs=1e-3)
+
+
+def test_a_method_that_was_not_run_on_a_pair_has_no_mean_and_the_page_says_so() -> None:
+    test = rows(60)
+    methods = {"main": method("ours"), "some": method("peer"), "mute": method("baseline")}
+    scored, mute = Run(Scored(noisy(test, 0, 1.0)), 0.0), Run(None, 0.0)
+    whole = Part(test, {"main": {0: scored}, "some": {0: scored}, "mute": {0: mute}})
+    part = Part(test, {"main": {0: scored}, "mute": {0: mute}})
+    assert [mean.name for mean in measure_mean([whole, whole], methods, "main", resamples=20)] == ["main", "some"]
+    means = measure_mean([whole, part], methods, "main", resamples=20)
+    assert [mean.name for mean in means] == ["main"]
+
+    pairs = [measure_pair(PAIR, COUNTS, test, methods, found.runs, resamples=20) for found in (whole, part)]
+    shown = bench_page.regions(Benchmark("2026-01-01", "main", pairs, means))["means"]
+    assert "| peer |" not in shown
+    assert "Not run on all pairs, so without a mean: peer (1 of 2)." in shown

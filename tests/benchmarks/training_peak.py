@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -24,10 +25,13 @@ from speed import machine_of, megabytes
 SAMPLE_EVERY_S = 0.05
 
 
-def measure(labels: Sequence[Path], recipe: str = "fast", *, baselines: bool = True) -> dict[str, Any]:
+def measure(
+    labels: Sequence[Path], recipe: str = "fast", *, baselines: bool = True, threads: int | None = None
+) -> dict[str, Any]:
     """Train in a process of its own, into a folder that is thrown away, and watch it.
 
-    baselines: also fit and measure the baselines, as the command does unless told otherwise.
+    baselines: also fit and measure the baselines, as the command does unless told otherwise. threads: of training; else
+    as the environment says.
 
     Raises RuntimeError with the command's own message when training fails.
     """
@@ -35,10 +39,11 @@ def measure(labels: Sequence[Path], recipe: str = "fast", *, baselines: bool = T
         command = [sys.executable, "-m", "learned_router.cli", "train", *map(str, labels)]
         command += ["--out", str(Path(folder) / "router"), "--recipe", recipe, "--json"]
         command += [] if baselines else ["--no-baselines"]
-        load, began, peak = os.getloadavg()[0], time.perf_counter(), 0
+        environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+        load, began, cpu_before, peak = os.getloadavg()[0], time.perf_counter(), cpu_seconds(), 0
         # to files, not pipes: nobody reads while the process is watched, and a full pipe would stop it
         with (Path(folder) / "out").open("w+") as out, (Path(folder) / "errors").open("w+") as errors:
-            process = subprocess.Popen(command, stdout=out, stderr=errors)
+            process = subprocess.Popen(command, stdout=out, stderr=errors, env=environment)
             watched = psutil.Process(process.pid)
             try:
                 while process.poll() is None:
@@ -56,8 +61,15 @@ def measure(labels: Sequence[Path], recipe: str = "fast", *, baselines: bool = T
         "baselines": baselines,
         "peak_bytes": peak,
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds() - cpu_before,
         "machine": machine_of(load),
     }
+
+
+def cpu_seconds() -> float:
+    """Processor time of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def resident_bytes(process: psutil.Process) -> int:
