@@ -59,6 +59,9 @@ def collect(
     attempts: Annotated[int, typer.Option(help="Times a request is tried.")] = 5,
     temperature: Annotated[str, typer.Option(help="Sampling temperature; 'none' leaves it to the server.")] = "0",
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer; else the server's own limit.")] = None,
+    logprobs: Annotated[
+        bool, typer.Option("--logprobs", help="Also ask for token log-probabilities, of which the gate learns.")
+    ] = False,
     seed: SeedOption = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     json: JsonFlag = False,
@@ -74,6 +77,7 @@ def collect(
         seed=seed,
         temperature=_temperature(temperature),
         max_tokens=max_tokens,
+        logprobs=logprobs,
     )
     if dry_run:
         plan = collect_room.plan_files(logs, tiers, out, options)

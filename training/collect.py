@@ -140,7 +140,9 @@ def _check(paths: Sequence[Path], out: Path, options: Options) -> None:
 
 
 def _body_builder(options: Options) -> BodyBuilder:
-    return functools.partial(chat_body, temperature=options.temperature, max_tokens=options.max_tokens)
+    return functools.partial(
+        chat_body, temperature=options.temperature, max_tokens=options.max_tokens, logprobs=options.logprobs
+    )
 
 
 def _plan(

@@ -25,7 +25,7 @@ from learned_router.training.records import Label, Output, label_request
 TIERS = {"small": "SmolLM2-135M-Instruct", "frontier": "reference"}
 TIER: Final = "small"
 SHOWN: Final = 3
-SHOWN_CHARS: Final = 44
+SHOWN_CHARS: Final = 26
 PROMPTS = (
     "list my recent commits",
     "Plan the migration of our billing service to another region: name the tools to call, in order, and why.",
@@ -59,7 +59,9 @@ def run_demo(out: Path, *, recipe: str, seed: int, console: Console) -> Router:
     console.print(Rule("3  route", align="left"))
     for prompt in PROMPTS:
         decision = trained.router.route(prompt)
-        console.print(f"{decision.tier:>9}  {decision.reason:<18} {prompt}", highlight=False)
+        console.print(
+            f"{decision.tier:>9}  {decision.reason:<16}  {shorten(prompt, 48, placeholder='…')}", highlight=False
+        )
     if trained.router.has_gate:
         console.print(Rule("4  look at the small model's answers before trusting them", align="left"))
         _show_gate(trained.router, labels.of("test"), console)
@@ -78,7 +80,7 @@ def _show_gate(router: Router, labels: Sequence[Label], console: Console) -> Non
         for acceptance, item in some:
             graded = "as good" if item.quality[TIER] >= item.quality[router.tiers[-1]] else "worse"
             console.print(
-                f"{'keep' if accept else 'escalate':>9}  {acceptance.reason:<18} {_short(item.messages[-1])} → "
+                f"{'keep' if accept else 'escalate':>9}  {acceptance.reason:<16}  {_short(item.messages[-1])} → "
                 f"{_short(item.outputs[TIER])}  [dim](graded {graded})[/]",
                 highlight=False,
                 overflow="ellipsis",

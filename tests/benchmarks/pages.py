@@ -54,14 +54,20 @@ def fill(text: str, results: Path = RESULTS, shipped: Callable[[], Path] = shipp
 
 
 def evaluation_tables(evaluation: Evaluation) -> str:
-    """Methods by APGR with its interval, and modes with what they keep, save and send where."""
-    methods, modes = sections(evaluation)[:2]
+    """Methods by APGR with its interval, modes with what they keep, save and send where, and what the gate adds."""
+    methods, modes, *others = sections(evaluation)
     parts = [
         f"{evaluation.rows:,} test requests; {models(evaluation)}. Brackets hold 95 % intervals.",
         markdown_table([methods.header[0], methods.header[1]], [row[:2] for row in methods.rows]),
         # without the threshold, which says nothing to a reader of the page
         markdown_table(modes.header[:-1], [row[:-1] for row in modes.rows]),
     ]
+    if evaluation.gate:
+        for section in others[:2]:
+            parts += [f"{section.title}:", markdown_table(section.header, section.rows)]
+        assumed = " (assumed: the models have no prices)" if evaluation.gate.assumed else ""
+        cheapest = next(iter(evaluation.gate.call_costs.values()))
+        parts.append(f"A call of the small tier costs {cheapest:.3f} of one of the top tier{assumed}.")
     return "\n\n".join(parts)
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from learned_router.answer import Logprobs
 from learned_router.errors import InputError
 from learned_router.request import Message
 from learned_router.training.collecting.channels import scrub
@@ -231,3 +232,15 @@ def test_secrets_of_the_environment_are_taken_out_of_what_servers_say(monkeypatc
     assert "gsk-123456789" not in scrub(said)
     assert "odd-value" not in scrub(said, "ODDLY_NAMED")
     assert "odd-value" in scrub(said)
+
+
+def test_log_probabilities_are_asked_for_when_wanted_and_kept_with_why_an_answer_ended() -> None:
+    record = Record(id="a", messages=[Message("user", "count")])
+    assert "logprobs" not in chat_body(record, "m")
+    assert chat_body(record, "m", logprobs=True)["logprobs"] is True
+    tokens = {"content": [{"token": "tw", "logprob": -0.5}, {"token": "o", "logprob": -1.5}]}
+    choice = {"message": {"content": "two"}, "logprobs": tokens}
+    for ended, kept in (("length", "length"), ("stop", None), (None, None), (7, None)):
+        output = read_output({"choices": [{**choice, "finish_reason": ended}]}, 0.1)
+        assert output.finish_reason == kept
+        assert output.logprobs == Logprobs(mean=-1.0, least=-1.5)

@@ -45,6 +45,7 @@ class Options(msgspec.Struct, frozen=True):
     seed: int = 0
     temperature: float | None = 0.0
     max_tokens: int | None = None
+    logprobs: bool = False
     calls_in_text: bool = False
 
 

@@ -10,23 +10,34 @@ from typing import Any
 
 import msgspec
 
+from learned_router.answer import read_logprobs
 from learned_router.training.records import Output, Record, ToolCall
 
 BodyBuilder = Callable[[Record, str], dict[str, Any]]
 
+ENDED_BY_ITSELF = ("stop", "tool_calls", "function_call")
+
 
 def chat_body(
-    record: Record, model: str, *, temperature: float | None = 0.0, max_tokens: int | None = None
+    record: Record,
+    model: str,
+    *,
+    temperature: float | None = 0.0,
+    max_tokens: int | None = None,
+    logprobs: bool = False,
 ) -> dict[str, Any]:
     """The whole request as it stands in the record, in OpenAI's shape, asked greedily.
 
     temperature: None leaves it to the server. max_tokens: the longest answer; None leaves it to the server.
+    logprobs: whether to ask for the tokens' log-probabilities too.
     """
     body: dict[str, Any] = {"model": model, "messages": [_message(message) for message in record.messages]}
     if temperature is not None:
         body["temperature"] = temperature
     if max_tokens is not None:
         body["max_tokens"] = max_tokens
+    if logprobs:
+        body["logprobs"] = True
     if record.tools:
         body["tools"] = [_tool(tool) for tool in record.tools]
     if record.response_format:
@@ -45,7 +56,8 @@ def read_output(data: Any, latency_s: float, *, calls_in_text: bool = False) -> 
     calls_in_text: also read tool calls that the model wrote as JSON into its text, for servers that do not.
     """
     try:
-        message = data["choices"][0]["message"]
+        choice = data["choices"][0]
+        message = choice["message"]
         text, calls = message.get("content"), message.get("tool_calls")
         read = [read_call(call["function"]) for call in calls] if calls else None
     except (KeyError, IndexError, TypeError, AttributeError) as error:
@@ -62,11 +74,15 @@ def read_output(data: Any, latency_s: float, *, calls_in_text: bool = False) -> 
         text = refusal
     if read is None and calls_in_text:
         read = read_calls(text or "")
+    ended = choice.get("finish_reason")
     usage = data.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     return Output(
         text=None if text is None else _clean(text),
         tool_calls=read,
+        # an answer that ended by itself needs no reason
+        finish_reason=ended if isinstance(ended, str) and ended not in ENDED_BY_ITSELF else None,
+        logprobs=read_logprobs(choice.get("logprobs"), text),
         input_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=_count(usage.get("completion_tokens")),
         latency_s=round(latency_s, 4),
