@@ -154,3 +154,29 @@ def test_an_evaluation_of_a_gate_needs_answers(router: Router, labels: LabelSet)
         call_costs={"small": 0.1, "frontier": 1.0},
     )
     assert found.gate is None
+
+
+def test_with_three_tiers_the_answers_of_both_lower_ones_are_judged(
+    labels: LabelSet, short: Recipe, tmp_path: Path
+) -> None:
+    tiers = ("small", "mid", "frontier")
+    three = [
+        msgspec.structs.replace(
+            label,
+            quality={"small": label.quality["small"], "mid": float(index % 4 > 0), "frontier": 1.0},
+            outputs={**label.outputs, "mid": Output(text="Done: 12 results." if index % 4 else "I am not sure")},
+        )
+        for index, label in enumerate(labels.labels)
+    ]
+    known = msgspec.structs.replace(labels, labels=three, tiers=tiers, models={tier: f"model-{tier}" for tier in tiers})
+    run = train(known, tmp_path / "three", short, baselines=False)
+    assert run.router.has_gate
+    sure, unsure = (
+        run.router.accept("list the open orders", text, tier="mid") for text in ("Done: 12 results.", "I am not sure")
+    )
+    assert sure.quality.keys() == {"mid", "frontier"}
+    assert sure.regret < unsure.regret
+    assert run.evaluation is not None
+    assert run.evaluation.gate is not None
+    assert run.evaluation.gate.call_costs.keys() == set(tiers)
+    assert {reference.tier for reference in read_references(run.router) if reference.output} == {"small", "mid"}
