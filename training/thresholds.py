@@ -17,6 +17,8 @@ NEVER_DOWN = -2.0
 
 # Candidates of each of two thresholds that are chosen together: quantiles of what is predicted
 PAIR_CANDIDATES = 41
+# Levels of cost, up to that of the top tier for everything, at each of which one pair is considered
+COST_LEVELS = 60
 
 
 class OperatingPoint(NamedTuple):
@@ -112,23 +114,44 @@ def choose_pair(
     known: np.ndarray,
     costs: np.ndarray,
 ) -> PairPoint:
-    """Of the pairs of thresholds that keep ``target``, by the estimate, the cheapest.
+    """The cheapest pair of thresholds on a path from "everything to the top tier" down, while the estimate keeps ``target``.
 
     predicted, truth, weight, known: as ``choose_threshold`` takes them, of the router. answers: of the gate, on the same
-    rows. costs: (n_tiers,), of an average call, cheapest tier first. For each threshold of the router, that of the gate
-    goes up only as far as the estimate of the quality kept has never fallen below the target on the way.
+    rows. costs: (n_tiers,), of an average call, cheapest tier first.
+    The path is drawn by what is predicted, not by ``truth``: of hundreds of pairs, the best by the estimate would be the
+    luckiest, and keep less on other requests.
     """
-    regrets = _least_threshold(predicted)[known]
     best = try_pair(predicted, answers, truth, weight, NEVER_DOWN, NEVER_DOWN, known, costs)
-    accepts = _candidates(answers.regret[~answers.refused])
-    for route in _candidates(regrets) if len(regrets) else []:
-        for accept in accepts:
-            point = try_pair(predicted, answers, truth, weight, route, accept, known, costs)
-            if not point.kept >= target:
-                break
-            if point.cost < best.cost:
-                best = point
+    if not best.kept >= target:  # not a number: the top tier is never right, so there is nothing to keep
+        return best
+    for route, accept in trace_path(predicted, answers, weight, known, costs):
+        point = try_pair(predicted, answers, truth, weight, route, accept, known, costs)
+        if point.kept < target:
+            break
+        best = point
     return best
+
+
+def trace_path(
+    predicted: np.ndarray, answers: Answers, weight: np.ndarray, known: np.ndarray, costs: np.ndarray
+) -> list[tuple[float, float]]:
+    """Pairs of thresholds, dearest first: for each level of cost, the pair that the gate predicts to keep most.
+
+    Only pairs that cost less than the top tier for everything. Arguments as ``choose_pair`` takes them; no label is read.
+    """
+    # regret is all that a kept answer is predicted to lose
+    expected = np.column_stack((1.0 - answers.regret, np.ones(len(weight))))
+    by_level: dict[int, PairPoint] = {}
+    accepts = _candidates(answers.regret[~answers.refused])
+    for route in _candidates(_least_threshold(predicted)[known]):
+        for accept in accepts:
+            point = try_pair(predicted, answers, expected, weight, route, accept, known, costs)
+            if point.cost >= 1.0:
+                continue
+            level = int(point.cost * COST_LEVELS)
+            if level not in by_level or (point.kept, -point.cost) > (by_level[level].kept, -by_level[level].cost):
+                by_level[level] = point
+    return [(by_level[level].route, by_level[level].accept) for level in sorted(by_level, reverse=True)]
 
 
 def try_pair(
