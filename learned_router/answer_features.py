@@ -6,25 +6,22 @@ nothing, and reads a long text by its two ends.
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
 from learned_router.answer import Output
+from learned_router.answer_text import ends_of, find_json, is_cut_off, non_ascii, read_text
 from learned_router.call_checks import CallChecks, ToolFit, check_calls, fit_tools, read_tools
 from learned_router.policy import Reason
 from learned_router.reasoning_checks import Reasoning, read_reasoning
 from learned_router.request import Request, message_text, wants_json
-from learned_router.said import WORD, Said, read_said
+from learned_router.said import Said, read_said
 from learned_router.schema_checks import SchemaFaults, check_value
 
 TEXT_READ: Final = 6_000
 REQUEST_READ: Final = 6_000
-# A JSON answer longer than this is not parsed at run time.
-JSON_READ: Final = 200_000
 FIELDS_READ: Final = 64
 FIELD_CHARS: Final = 400
 
@@ -60,10 +57,7 @@ ANSWER_FEATURES: Final = (
     "ungrounded_share",
     "least_grounded",
     "off_format",
-    "from_description",
     "placeholders",
-    "cut_values",
-    "recased_values",
     "other_units",
     "out_of_order",
     # what the request says and the calls do not
@@ -72,18 +66,14 @@ ANSWER_FEATURES: Final = (
     "missed_values",
     "unused_numbers",
     "unused_names",
-    "unused_quotes",
     # how many calls
     "duplicate_calls",
     "tools_called",
     "tools_not_called",
-    "combinations",
     "things_listed",
-    "things_for_one_call",
     "things_per_call",
     "one_call_many_numbers",
     # which tools
-    "tool_fit",
     "tool_name_fit",
     "tool_fit_margin",
     "covered",
@@ -91,7 +81,6 @@ ANSWER_FEATURES: Final = (
     "unfit_call",
     "fit_without_call",
     "unrunnable_unfit_call",
-    "call_in_text",
     # JSON
     "json_missing",
     "json_parses",
@@ -103,11 +92,11 @@ ANSWER_FEATURES: Final = (
     "json_last_chars",
     # the text
     "cut_off",
+    "language_switch",
     "refusal",
     "hedging",
     "self_correction",
     "repetition",
-    "language_switch",
     "asks_back",
     "options_named",
     "steps_told",
@@ -118,9 +107,7 @@ ANSWER_FEATURES: Final = (
     "final_place",
     "final_digits",
     "final_fraction",
-    "final_given",
     "final_follows",
-    "final_computed",
     "counts_parts",
     "equations",
     "wrong_equations",
@@ -141,25 +128,8 @@ ANSWER_FEATURES: Final = (
     "argument_logprob",
 )
 
-_REFUSAL: Final = re.compile(
-    r"\bI(?:'m| am) (?:sorry|unable|not able)|\bI (?:can(?:no|')t|do(?:n't| not) have|apologi[sz]e)|\bas an AI\b|"
-    r"\b(?:cannot|can't|unable to) (?:be determined|help|assist|answer|provide|fulfil)|\bnot enough information\b",
-    re.IGNORECASE,
-)
-_HEDGING: Final = re.compile(
-    r"\b(?:approximately|roughly|about equal|closest|nearest|assum\w+|perhaps|maybe|might|likely|probably|seems?|appears?|"
-    r"not (?:sure|clear|exactly|listed|among)|none of the|however|unclear|guess)\b",
-    re.IGNORECASE,
-)
-_CORRECTION: Final = re.compile(
-    r"\b(?:wait|actually|let(?:'s| us| me) (?:re|try again|correct|check)|mistake|incorrect|instead|oops|re-?evaluate)\b",
-    re.IGNORECASE,
-)
-_LETTER: Final = re.compile(r"\(([A-J])\)")
-_STEP: Final = re.compile(r"^[ \t]{0,8}(?:\d{1,3}[.)]|[-*]|step\b)", re.IGNORECASE | re.MULTILINE)
 _NO_TOOLS: Final = ToolFit(0.0, 0.0, 0.0, 0.0, 0.0)
 _NOTHING_SAID: Final = read_said("")
-_ENDS: Final = (".", "!", "?", "}", "]", ")", '"', "'", "`", "*", ":", "…", "。", "！", "？", "$")
 
 
 def read_features(request: Request, output: Output, tier: float) -> tuple[float, ...]:
@@ -168,35 +138,27 @@ def read_features(request: Request, output: Output, tier: float) -> tuple[float,
     Counts enter as log(1 + count), so that no single huge answer leaves the range seen in training.
     """
     whole = output.text or ""
-    text = _ends(whole, TEXT_READ)
+    text = ends_of(whole, TEXT_READ)
     asked = _asked(request)
     said = read_said(asked)
     calls = output.tool_calls or []
     offered = read_tools(request.tools)
     checks = check_calls(calls, offered, said)
-    words = WORD.findall(text.lower())
     log_length = math.log1p(len(whole))
     return (
         tier,
         log_length,
-        math.log1p(len(words)),
+        math.log1p(len(text.split())),
         log_length - math.log1p(len(asked)),
         math.log1p(text.count("\n")),
         float(bool(whole.strip())),
         *_call_features(checks, len(offered)),
         *_count_features(checks, len(offered), said),
         *_fit_features(checks, fit_tools(calls, offered, said) if offered else _NO_TOOLS),
-        float(bool(offered) and not calls and any(name in text for name in offered)),
         *_json_features(request, whole, said),
         float(is_cut_off(output)),
-        float(_REFUSAL.search(text) is not None),
-        math.log1p(len(_HEDGING.findall(text))),
-        math.log1p(len(_CORRECTION.findall(text))),
-        _repetition(words),
-        _non_ascii(text) - _non_ascii(asked),
-        float(text.rstrip().endswith("?")),
-        math.log1p(len(set(_LETTER.findall(text)))),
-        math.log1p(len(_STEP.findall(text))),
+        non_ascii(text) - non_ascii(asked),
+        *read_text(text),
         *_reasoning_features(read_reasoning(text, asked, said) if text else Reasoning(), len(said.places)),
         *_logprob_features(output),
     )
@@ -225,30 +187,6 @@ def find_failures(request: Request, output: Output) -> list[Reason]:
     return found
 
 
-def is_cut_off(output: Output) -> bool:
-    """Whether an answer ends before its end, as the server says or as it looks."""
-    if output.finish_reason is not None:
-        return output.finish_reason == "length"
-    text = (output.text or "").rstrip()
-    if not text:
-        return False
-    return text.count("```") % 2 == 1 or not (text.endswith(_ENDS) or text[-1].isdigit() or len(text) < 80)
-
-
-def find_json(text: str) -> Any:
-    """The JSON that an answer is, or holds in a fenced block or after other words; None where there is none."""
-    if len(text) > JSON_READ:
-        return None
-    start = min((at for mark in "{[" if (at := text.find(mark)) >= 0), default=-1)
-    if start < 0:
-        return None
-    try:
-        found, _ = json.JSONDecoder(strict=False).raw_decode(text, start)
-    except (ValueError, RecursionError):
-        return None
-    return found
-
-
 def _asked(request: Request) -> str:
     """What the user and the tools said, the last of it first kept."""
     texts = [message_text(message) for message in request.messages[-16:] if message.role != "assistant"]
@@ -257,7 +195,7 @@ def _asked(request: Request) -> str:
     for text in reversed(texts):
         if left <= 0:
             break
-        kept.append(_ends(text, left))
+        kept.append(ends_of(text, left))
         left -= len(kept[-1])
     return "\n".join(reversed(kept))
 
@@ -289,10 +227,7 @@ def _call_features(checks: CallChecks, offered: int) -> tuple[float, ...]:
         ungrounded / max(leaves, 1),
         checks.least_grounded,
         log(checks.off_format),
-        log(checks.from_description),
         log(checks.placeholders),
-        log(checks.cut),
-        log(checks.recased),
         log(checks.other_unit),
         checks.out_of_order,
         log(checks.missed),
@@ -300,7 +235,6 @@ def _call_features(checks: CallChecks, offered: int) -> tuple[float, ...]:
         log(checks.missed_values),
         checks.unused_numbers,
         checks.unused_names,
-        checks.unused_quotes,
     )
 
 
@@ -310,9 +244,7 @@ def _count_features(checks: CallChecks, offered: int, said: Said) -> tuple[float
         log(checks.duplicates),
         log(checks.tools_called),
         log(max(offered - checks.tools_called, 0)) if checks.calls else 0.0,
-        math.log(checks.combinations),
         log(said.things),
-        float(checks.calls == 1) * log(said.things),
         log(said.things) - log(checks.calls) if checks.calls else 0.0,
         float(checks.calls == 1) * log(len(said.numbers)),
     )
@@ -321,7 +253,6 @@ def _count_features(checks: CallChecks, offered: int, said: Said) -> tuple[float
 def _fit_features(checks: CallChecks, fit: ToolFit) -> tuple[float, ...]:
     called = float(checks.calls > 0)
     return (
-        fit.fit,
         fit.name_fit,
         fit.fit - fit.fit_of_others,
         fit.covered,
@@ -340,7 +271,7 @@ def _json_features(request: Request, text: str, said: Said) -> tuple[float, ...]
     faults = SchemaFaults() if found is None else check_value(found, schema)
     fields = list(islice(found.values(), FIELDS_READ)) if isinstance(found, dict) else []
     last = str(fields[-1])[:FIELD_CHARS].lower() if fields and isinstance(fields[-1], str | float) else ""
-    rest = _ends(" ".join(field for field in fields[:-1] if isinstance(field, str)), TEXT_READ).lower()
+    rest = ends_of(" ".join(field for field in fields[:-1] if isinstance(field, str)), TEXT_READ).lower()
     return (
         float(wanted and found is None),
         float(found is not None),
@@ -362,9 +293,7 @@ def _reasoning_features(found: Reasoning, asked_numbers: int) -> tuple[float, ..
         found.place,
         0.0 if found.final.isalpha() else log(len(found.final)),
         float("/" in found.final or "." in found.final),
-        float(found.given),
         float(found.follows),
-        float(found.computed),
         float(found.counts_parts),
         log(found.equations),
         log(found.wrong),
@@ -387,19 +316,3 @@ def _logprob_features(output: Output) -> tuple[float, ...]:
         return (0.0, 0.0, 0.0, 0.0)
     of_arguments = logprobs.mean if logprobs.arguments is None else logprobs.arguments
     return (1.0, logprobs.mean, logprobs.least, of_arguments)
-
-
-def _repetition(words: list[str]) -> float:
-    """Share of the text's runs of four words that repeat an earlier one."""
-    runs = len(words) - 3
-    if runs < 1:
-        return 0.0
-    return 1.0 - len({tuple(words[i : i + 4]) for i in range(runs)}) / runs
-
-
-def _non_ascii(text: str) -> float:
-    return 0.0 if text.isascii() else sum(ord(c) > 127 for c in text) / len(text)
-
-
-def _ends(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit // 2] + "\n" + text[len(text) - limit // 2 :]

@@ -48,9 +48,8 @@ class CallChecks(msgspec.Struct):
     arguments left out whose name or value the request mentions; missed_share: the largest share of the words of the name
     of an argument left out that it holds; missed_values: of the values that the description of such a one names, those
     that it says. off_format and what follows: values by what was seen of each. duplicates: calls that repeat another.
-    unused_numbers, unused_names, unused_quotes: shares of the request's numbers, names and quotations that stand in no
-    call. out_of_order: of numbers of a call that follow each other, the share that do not in the request. combinations:
-    how many times more calls the different values of repeated calls could make.
+    unused_numbers, unused_names: shares of the request's numbers and names that stand in no call. out_of_order: of numbers
+    of a call that follow each other, the share that do not in the request.
     """
 
     calls: int = 0
@@ -70,10 +69,7 @@ class CallChecks(msgspec.Struct):
     missed: int = 0
     missed_values: int = 0
     off_format: int = 0
-    from_description: int = 0
     placeholders: int = 0
-    cut: int = 0
-    recased: int = 0
     other_unit: int = 0
     duplicates: int = 0
     tools_called: int = 0
@@ -81,9 +77,7 @@ class CallChecks(msgspec.Struct):
     least_grounded: float = 1.0
     unused_numbers: float = 0.0
     unused_names: float = 0.0
-    unused_quotes: float = 0.0
     out_of_order: float = 0.0
-    combinations: float = 1.0
 
 
 class ToolFit(msgspec.Struct, frozen=True):
@@ -117,7 +111,7 @@ def check_calls(calls: Sequence[ToolCall], offered: Mapping[str, Mapping[str, An
     found = CallChecks(calls=len(calls))
     used: list[str] = []
     wholes: list[list[Any]] = []
-    seen: dict[str, list[list[Any]]] = {}
+    called: set[str] = set()
     for call in calls[:CALLS_CHECKED]:
         name = match_tool(call.name, offered)
         if name not in offered:
@@ -129,7 +123,7 @@ def check_calls(calls: Sequence[ToolCall], offered: Mapping[str, Mapping[str, An
         else:
             found.unreadable += call.arguments is not None
         leaves = list(leaves_of(arguments))
-        seen.setdefault(name, []).append(leaves)
+        called.add(name)
         whole = [name, *islice(arguments, VALUES_CHECKED), *leaves, *islice(_booleans(arguments), VALUES_CHECKED)]
         found.duplicates += whole in wholes
         wholes.append(whole)
@@ -138,13 +132,11 @@ def check_calls(calls: Sequence[ToolCall], offered: Mapping[str, Mapping[str, An
             continue
         _check_arguments(arguments, offered.get(name, {}), said, found, used)
         found.out_of_order = max(found.out_of_order, _disorder(leaves, said))
-    found.tools_called = len(seen)
-    found.combinations = max((_combinations(leaves) for leaves in seen.values()), default=1.0)
+    found.tools_called = len(called)
     if calls:
         spoken = " ".join(used).lower()
         found.unused_numbers = _share_absent(said.numbers, spoken_numbers(spoken))
         found.unused_names = _share_absent(said.names, set(WORD.findall(spoken)))
-        found.unused_quotes = sum(quote not in spoken for quote in said.quoted) / max(len(said.quoted), 1)
     return found
 
 
@@ -235,10 +227,7 @@ def _check_grounds(
             look = look_at_text(text, description, said)
             found.least_grounded = min(found.least_grounded, look.share)
         found.off_format += look.off_format
-        found.from_description += look.from_description
         found.placeholders += look.placeholder
-        found.cut += look.cut
-        found.recased += look.recased
         found.other_unit += look.other_unit
         if look.share <= 0.99:
             found.ungrounded_required += not optional
@@ -288,18 +277,6 @@ def _disorder(leaves: Sequence[Any], said: Said) -> float:
     places = [said.places[text] for text in texts if text in said.places]
     pairs = list(pairwise(places))
     return sum(one > other for one, other in pairs) / len(pairs) if pairs else 0.0
-
-
-def _combinations(calls: Sequence[list[Any]]) -> float:
-    """How many calls the different values at each place of repeated calls could make, for each call made."""
-    if len(calls) < 2 or len({len(leaves) for leaves in calls}) > 1:
-        return 1.0
-    possible = 1.0
-    for values in zip(*(leaves[:8] for leaves in calls), strict=True):
-        possible *= len(
-            {str(value)[:VALUE_CHARS] if isinstance(value, str) else spell_number(value) for value in values}
-        )
-    return possible / len(calls)
 
 
 def _share_absent(wanted: frozenset[str], there: set[str]) -> float:

@@ -77,17 +77,13 @@ _UNIT_OF: Final = {
 class Look(msgspec.Struct, frozen=True):
     """What was seen of one value. share: of its words, those that the request holds.
 
-    off_format: not as its description says. from_description: it stands there, not in the request. placeholder: it stands
-    for a value that is not known. cut: a part of a longer name in the request. recased: in the request, but in other
-    capitals. other_unit: a number as it stands in the request, beside another unit than the description names.
+    off_format: not as its description says. placeholder: it stands for a value that is not known. other_unit: a number as
+    it stands in the request, beside another unit than the description names.
     """
 
     share: float
     off_format: bool = False
-    from_description: bool = False
     placeholder: bool = False
-    cut: bool = False
-    recased: bool = False
     other_unit: bool = False
 
 
@@ -97,7 +93,7 @@ def look_at_number(value: Any, text: str, description: str, said: Said) -> Look:
     if text not in said.numbers:
         # a percentage may be asked for as a fraction
         percent = spell_number(abs(value) * 100) if isinstance(value, float) else ""
-        return Look(float("%" in said.measures.get(percent, ())), from_description=text in description.split())
+        return Look(float("%" in said.measures.get(percent, ())))
     beside = said.measures.get(text, ())
     other = "%" in beside and _FRACTION.search(description) is not None
     if not other and beside:
@@ -125,22 +121,10 @@ def look_at_text(value: str, description: str, said: Said) -> Look:
         share = _date_share(date[1], int(date[2]), int(date[3]), said)
     else:
         share = sum(word in said.words for word in words) / len(words)
-    after = said.raw[place + len(value) : place + len(value) + 3] if place >= 0 else ""
-    before = said.raw[max(place - 12, 0) : place].split(" ")[-2:] if place > 0 else []
     return Look(
         share,
         off_format=_is_off_format(lower, description),
-        from_description=share < 1.0 and len(lower) > 1 and lower in description,
         placeholder=place < 0 and _PLACEHOLDER.search(value) is not None,
-        cut=(len(after) > 1 and after[0] == " " and after[1].isupper() and value[:1].isupper())
-        or (
-            len(before) == 2
-            and before[1] == ""
-            and before[0][:1].isupper()
-            and value[:1].isupper()
-            and len(before[0]) > 1
-        ),
-        recased=place >= 0 and not said.raw.startswith(value, place) and value not in said.raw,
     )
 
 

@@ -35,11 +35,14 @@ _PARTS: Final = re.compile(r"\b(?:how many|how much older|number of)\b")
 class Reasoning(msgspec.Struct):
     """What was seen of a reasoning text.
 
-    equations, wrong: read, and of them those that do not hold. follows: the final answer is what the last equation comes
-    to; computed: what any does. answers: different final answers stated. final: the last of them, "" without one. place:
-    where it stands, as a share of the text. in_reasoning: it stands in the reasoning before it, near the end. off_options:
-    a letter that is no option. given: it is a number of the request. numbers: different numbers of the text, new: not in
-    the request; unused: share of the request's that the text leaves out. options: how many there were.
+    equations, wrong: read, and of them those that do not hold. unexplained: numbers computed with that neither the request
+    nor an equation before has given. dangling: what an equation comes to and nothing later uses. follows: the final answer
+    is what the last equation comes to. answers: different final answers stated. final: the last of them, "" without one.
+    place: where it stands, as a share of the text. in_reasoning: it stands in the reasoning before it, near the end.
+    off_options: a letter that is no option. new: different numbers of the text that are not in the request; unused: share
+    of the request's that the text leaves out. options: how many there were. option_share: of the chosen option's words,
+    those in the reasoning; option_match: less that of the best other; option_length: against the mean, a logarithm;
+    option_number: see ``_match_numbers``. counts_parts: a fraction, or below 0, where a count was asked for.
     """
 
     equations: int = 0
@@ -47,14 +50,11 @@ class Reasoning(msgspec.Struct):
     unexplained: int = 0
     dangling: int = 0
     follows: bool = False
-    computed: bool = False
     answers: int = 0
     final: str = ""
     place: float = 0.0
     in_reasoning: bool = False
     off_options: bool = False
-    given: bool = False
-    numbers: int = 0
     new: int = 0
     unused: float = 0.0
     options: int = 0
@@ -72,7 +72,6 @@ def read_reasoning(text: str, asked: str, said: Said) -> Reasoning:
     results = _read_equations(text, said, found)
     stated = [(match.start(), match[1].upper().replace("$", "").replace(",", "")) for match in _STATED.finditer(text)]
     numbers = [number_text(number) for number in _NUMBER.findall(text)]
-    found.numbers = len(set(numbers))
     found.new = len(set(numbers) - said.numbers)
     found.unused = len(said.numbers.difference(numbers)) / len(said.numbers) if said.numbers else 0.0
     if not stated:
@@ -86,9 +85,7 @@ def read_reasoning(text: str, asked: str, said: Said) -> Reasoning:
     plain = number_text(final.lstrip("-")) if "/" not in final else final
     before = [number_text(number) for number in _NUMBER.findall(text[:place])]
     found.in_reasoning = plain in before[-3:]
-    found.given = plain in said.numbers
     found.follows = bool(results) and plain == results[-1]
-    found.computed = plain in results
     found.counts_parts = _PARTS.search(said.text) is not None and ("." in plain or "/" in plain or final[:1] == "-")
     return found
 

@@ -14,7 +14,6 @@ STEM_CHARS: Final = 5
 WORD: Final = re.compile(r"[^\W_]+")
 NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
 _NAME: Final = re.compile(r"(?<![.!?] )(?<!^)\b[A-Z][\w'-]+")
-_QUOTED: Final = re.compile(r"(?<!\w)(['\"])([^'\"\n]{1,80})\1(?!\w)")
 # a percentage, or a number and the word that follows it
 _MEASURE: Final = re.compile(r"(?<![\d.,])(\d{1,18}(?:[.,]\d{1,9}){0,5})[ -]?(%|[^\W\d_]{1,16}²?)")
 _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
@@ -60,10 +59,9 @@ class Said(msgspec.Struct, frozen=True):
     """What a request says. text: lower case. numbers: without what only groups digits, also those written as words.
 
     places: where each number stands first. stems: of all words but those that say nothing. measures: the words that follow
-    each number. quoted: what stands in quotes, lower case. things: how many more things than one it seems to list.
+    each number. things: how many more things than one it seems to list.
     """
 
-    raw: str
     text: str
     words: frozenset[str]
     numbers: frozenset[str]
@@ -71,7 +69,6 @@ class Said(msgspec.Struct, frozen=True):
     stems: frozenset[str]
     places: dict[str, int]
     measures: dict[str, set[str]]
-    quoted: frozenset[str]
     things: int
 
 
@@ -87,7 +84,6 @@ def read_said(text: str) -> Said:
     for found, unit in _MEASURE.findall(lower):
         measures.setdefault(number_text(found), set()).add(unit)
     return Said(
-        raw=text,
         text=lower,
         words=words,
         numbers=frozenset(numbers),
@@ -95,7 +91,6 @@ def read_said(text: str) -> Said:
         stems=stems_of(words),
         places=places,
         measures=measures,
-        quoted=frozenset(found.lower() for _, found in _QUOTED.findall(text)),
         things=len(_THINGS.findall(lower)),
     )
 

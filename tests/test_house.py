@@ -19,7 +19,7 @@ FLOORS = (
     {"errors"},
     {"request", "answer", "policy", "pricing"},
     {"request_features", "said", "schema_checks"},
-    {"call_values", "reasoning_checks"},
+    {"call_values", "reasoning_checks", "answer_text"},
     {"call_checks"},
     {"answer_features"},
     {"view"},
