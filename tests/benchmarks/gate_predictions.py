@@ -21,7 +21,17 @@ from gate_pairs import FRONTIER, SMALL, TIERS, has_answer
 from gate_rivals import score_length, score_logistic, suspicious
 from numpy.typing import NDArray
 
-from learned_router import answer_features, call_checks, request_features, view
+from learned_router import (
+    answer_features,
+    answer_text,
+    call_checks,
+    call_values,
+    reasoning_checks,
+    request_features,
+    said,
+    schema_checks,
+    view,
+)
 from learned_router.answer_features import find_failures
 from learned_router.encoder import Encoder
 from learned_router.training.baselines import Floats, Rows, tabulate
@@ -127,7 +137,17 @@ def router_key(recipe: Recipe, labels: Sequence[Label]) -> str:
 
 def gate_key(recipe: Recipe, labels: Sequence[Label]) -> str:
     """What the gate depends on: the recipe, the labels with their answers, and the modules that read these."""
-    modules = (request_features, call_checks, answer_features, view)
+    modules = (
+        answer_features,
+        answer_text,
+        call_checks,
+        call_values,
+        reasoning_checks,
+        request_features,
+        said,
+        schema_checks,
+        view,
+    )
     return _hash(recipe.sha256.encode(), msgspec.json.encode(labels), *map(_source, modules))
 
 
