@@ -115,6 +115,15 @@ def info(router: ArtifactFolder, json: JsonFlag = False) -> None:
             name + default, f"{point.target:.0%}", f"{point.threshold:.4f}", "yes" if point.certified else "no"
         )
     output.print(tiers, modes)
+    if config.gate:
+        gated = Table("mode", "router", "gate", title="Thresholds where the gate looks at answers", title_justify="left")
+        for name, point in config.modes.items():
+            if point.gated:
+                gated.add_row(name, f"{point.gated.route:.4f}", f"{point.gated.accept:.4f}")
+        output.print(gated)
+        calls = ", ".join(f"{tier} {cost:.4f}" for tier, cost in config.call_costs.items())
+        known = "at known prices" if config.prices else "assumed, for want of prices"
+        output.print(f"cost of an average call, the top tier's being 1: {calls} ({known})", highlight=False)
     provenance = config.provenance
     output.print(
         f"recipe {provenance.recipe} ({provenance.recipe_sha256[:12]}), labels {provenance.labels_sha256[:12]}, "

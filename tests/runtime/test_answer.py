@@ -1,0 +1,121 @@
+"""Whatever a caller holds of an answer becomes one output, or an InputError that names the field."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from learned_router.answer import CALLS_READ, Logprobs, Output, ToolCall, parse_output, read_logprobs
+from learned_router.errors import InputError
+
+any_text = st.text(st.characters(), max_size=40) | st.sampled_from(["\ud800", "\0", "{}", "[1", "null"])
+scalars = (
+    st.none() | st.booleans() | st.integers() | st.builds(pow, st.just(10), st.just(5000)) | st.floats() | any_text
+)
+anything = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(any_text, inner, max_size=4), max_leaves=12
+)
+calls = st.lists(
+    st.fixed_dictionaries({"name": any_text | anything, "arguments": any_text | anything})
+    | st.fixed_dictionaries({"function": st.fixed_dictionaries({"name": any_text}, optional={"arguments": anything})})
+    | anything,
+    max_size=3,
+)
+messages = st.fixed_dictionaries(
+    {"content": any_text | anything},
+    optional={"tool_calls": calls | anything, "finish_reason": any_text | anything, "logprobs": anything},
+)
+completions = st.fixed_dictionaries(
+    {"choices": st.lists(st.fixed_dictionaries({"message": messages | anything}), max_size=2) | anything}
+)
+CALL = {"name": "count", "arguments": {"of": "orders"}}
+
+
+class Dumped:
+    """As the clients' own objects, which are pydantic's."""
+
+    def model_dump(self) -> dict[str, Any]:
+        return {"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize(
+    "given_as",
+    [
+        {"content": None, "tool_calls": [CALL]},
+        {"text": None, "tool_calls": [ToolCall("count", {"of": "orders"})]},
+        {"tool_calls": [{"function": {"name": "count", "arguments": '{"of": "orders"}'}}]},
+        {"choices": [{"message": {"content": None, "tool_calls": [CALL]}}]},
+        Output(tool_calls=[ToolCall("count", {"of": "orders"})]),
+    ],
+)
+def test_every_way_to_give_a_call_gives_the_same_output(given_as: Any) -> None:
+    assert parse_output(given_as) == Output(tool_calls=[ToolCall("count", {"of": "orders"})])
+
+
+def test_text_parts_and_a_clients_object_become_text() -> None:
+    assert parse_output({"content": [{"type": "text", "text": "a"}, "b", {"type": "image_url"}]}).text == "ab"
+    assert parse_output(Dumped()) == Output(text="yes", finish_reason="stop")
+
+
+def test_arguments_that_do_not_parse_are_kept_as_written() -> None:
+    for written in ("{of: orders", "[" * 100_000):
+        output = parse_output({"tool_calls": [{"name": "count", "arguments": written}]})
+        assert output.tool_calls == [ToolCall("count", written)]
+
+
+def test_calls_beyond_the_limit_are_not_read() -> None:
+    assert len(parse_output({"tool_calls": [CALL] * (CALLS_READ + 1)}).tool_calls or []) == CALLS_READ
+
+
+@pytest.mark.parametrize(
+    ("output", "field"),
+    [
+        (None, "output is absent"),
+        (5, "output is of type int"),
+        (b"yes", "output is of type bytes"),
+        ([], "output is of type list"),
+        (Dumped, "output is of type type"),
+        ({}, "output has the fields none"),
+        ({"answer": "yes"}, "output has the fields answer"),
+        ({"content": 5}, "output.content is of type int"),
+        ({"content": "", "tool_calls": "count"}, "output.tool_calls is of type str"),
+        ({"content": "", "tool_calls": [5]}, "output.tool_calls[0] is of type int"),
+        ({"content": "", "tool_calls": [{"arguments": {}}]}, "output.tool_calls[0].name is absent"),
+        ({"content": "", "finish_reason": 5}, "output.finish_reason is of type int"),
+        ({"choices": []}, "output.choices is of type list"),
+        ({"choices": [{}]}, "output.choices[0].message is absent"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_its_name(output: Any, field: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_output(output)
+    assert str(caught.value).startswith(field)
+    assert len(str(caught.value)) < 300
+
+
+def test_log_probabilities_are_read_for_all_tokens_and_for_arguments() -> None:
+    tokens = [{"token": 'f("', "logprob": -1.0}, {"token": "a", "logprob": -3.0}, {"token": ")", "logprob": -math.inf}]
+    assert read_logprobs({"content": tokens[:2]}, 'f("a') == Logprobs(mean=-2.0, least=-3.0, arguments=-3.0)
+    found = read_logprobs({"content": tokens}, "plain")
+    assert found is not None
+    assert (found.least, found.arguments) == (-100.0, None)
+
+
+@pytest.mark.parametrize("logprobs", [None, {}, {"content": []}, {"content": [{"logprob": "x"}]}, {"content": [5]}, 5])
+def test_log_probabilities_that_say_nothing_are_none(logprobs: Any) -> None:
+    assert read_logprobs(logprobs, "text") is None
+
+
+@given(anything | messages | completions)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_value_parses_or_is_refused_by_an_input_error(output: Any) -> None:
+    try:
+        parsed = parse_output(output)
+    except InputError:
+        return
+    assert isinstance(parsed, Output)
+    (parsed.text or "").encode()
