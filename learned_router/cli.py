@@ -116,7 +116,7 @@ def info(router: ArtifactFolder, json: JsonFlag = False) -> None:
         )
     output.print(tiers, modes)
     if config.gate:
-        gated = Table("mode", "router", "gate", title="Thresholds where the gate looks at answers", title_justify="left")
+        gated = Table("mode", "router", "gate", title="Thresholds with the gate", title_justify="left")
         for name, point in config.modes.items():
             if point.gated:
                 gated.add_row(name, f"{point.gated.route:.4f}", f"{point.gated.accept:.4f}")
