@@ -89,10 +89,12 @@ def read_logprobs(logprobs: Any, text: str | None) -> Logprobs | None:
     place = 0
     for item in content[:TOKENS_READ]:
         value = item.get("logprob") if isinstance(item, Mapping) else None
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        # some servers say -infinity, or round to just above 0
-        found.append(min(max(float(value), -100.0), 0.0))
+        if isinstance(value, float) and math.isnan(value):
+            return None
+        # some servers say -infinity, or round to just above 0; an integer may be too large for a float
+        found.append(float(min(max(value, -100.0), 0.0)))
         spelled.append(place)
         token = item.get("token")
         place += len(token) if isinstance(token, str) else 0
