@@ -119,3 +119,52 @@ def test_any_value_parses_or_is_refused_by_an_input_error(output: Any) -> None:
         return
     assert isinstance(parsed, Output)
     (parsed.text or "").encode()
+
+
+@pytest.mark.parametrize("value", [math.nan, True, "x", None, [-1.0]])
+def test_a_probability_that_is_no_number_makes_all_unknown(value: Any) -> None:
+    assert read_logprobs({"content": [{"logprob": -1.0}, {"logprob": value}]}, "a") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [(-math.inf, -100.0), (1e-9, 0.0), (math.inf, 0.0), (-(10**5000), -100.0), (10**5000, 0.0)],
+    ids=["-inf", "rounded", "inf", "-huge", "huge"],
+)
+def test_a_log_probability_beyond_what_one_can_be_is_bounded(value: float, kept: float) -> None:
+    assert read_logprobs({"content": [{"token": "a", "logprob": value}]}, "a") == Logprobs(mean=kept, least=kept)
+
+
+@pytest.mark.parametrize(
+    "given_as",
+    [
+        {"content": "a \ud800"},
+        {"content": ["a \ud800"]},
+        {"text": "a \ud800"},
+        {"content": None, "refusal": "a \ud800"},
+        "a \ud800",
+    ],
+)
+def test_a_lone_surrogate_becomes_what_can_be_encoded(given_as: Any) -> None:
+    assert parse_output(given_as) == Output(text="a ?")
+
+
+def test_a_refusal_is_the_text_only_where_there_is_no_other() -> None:
+    assert parse_output({"content": None, "refusal": "No."}).text == "No."
+    assert parse_output({"content": "Yes.", "refusal": "No."}).text == "Yes."
+
+
+def test_the_end_that_a_choice_tells_wins_over_its_messages() -> None:
+    message = {"content": "a", "finish_reason": "stop"}
+    assert parse_output(message).finish_reason == "stop"
+    assert parse_output({"choices": [{"message": message, "finish_reason": "length"}]}).finish_reason == "length"
+
+
+@pytest.mark.parametrize(("calls_given", "calls_read"), [(None, None), ([], []), ((), [])])
+def test_no_calls_read_and_no_call_made_are_told_apart(calls_given: Any, calls_read: Any) -> None:
+    assert parse_output({"content": "a", "tool_calls": calls_given}).tool_calls == calls_read
+
+
+@pytest.mark.parametrize(("written", "read"), [("", {}), ("{}", {}), ("null", None), ("1" * 5000, "1" * 5000)])
+def test_arguments_written_as_json_are_read(written: str, read: Any) -> None:
+    assert parse_output({"tool_calls": [{"name": "f", "arguments": written}]}).tool_calls == [ToolCall("f", read)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from typing import Any
 
@@ -12,6 +13,15 @@ from hypothesis import strategies as st
 from test_answer import any_text, anything
 from test_request import almost_tools
 
+from learned_router import (
+    answer_features,
+    answer_text,
+    call_checks,
+    call_values,
+    reasoning_checks,
+    said,
+    schema_checks,
+)
 from learned_router.answer import Output, ToolCall
 from learned_router.answer_features import ANSWER_FEATURES, find_failures, read_features
 from learned_router.policy import Reason
@@ -179,3 +189,66 @@ def test_a_million_characters_take_bounded_time(unit: str) -> None:
     ]
     assert time.perf_counter() - start < 3.0
     assert all(map(math.isfinite, values))
+
+
+READERS = (answer_features, answer_text, call_checks, call_values, reasoning_checks, said, schema_checks)
+PATTERNS = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": pattern
+    for module in READERS
+    for name, pattern in vars(module).items()
+    if isinstance(pattern, re.Pattern)
+}
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_no_expression_takes_longer_than_a_long_text_allows(name: str) -> None:
+    for unit in ("1 + 1 = ", "(", "a ", "\\frac{", "-", "1", " ", "\n", "1x", "1 - ", "1,111", "A) x\n", "$ ", "YYYY-"):
+        text = (unit * 200_000)[:200_000] + "!"
+        start = time.perf_counter()
+        for _ in PATTERNS[name].finditer(text):
+            pass
+        assert time.perf_counter() - start < 2.0, unit
+
+
+def test_the_same_answer_gives_the_same_features() -> None:
+    output = Output(text="3 + 4 = 7. The answer is 7", tool_calls=[ToolCall("count", {"of": "a"}), ToolCall("sum", {})])
+    assert see(output, tools=[TOOL]) == see(output, tools=[TOOL])
+
+
+@pytest.mark.parametrize(
+    ("feature", "value"),
+    [("out_chars", 9.0), ("out_words", 3.0), ("out_lines", 1.0)],
+)
+def test_lengths_are_logarithms_of_one_more(feature: str, value: float) -> None:
+    assert see("one\ntwo 3")[feature] == pytest.approx(math.log1p(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "cut"),
+    [("a.", "length", 1.0), ("word " * 40, "stop", 0.0), ("word " * 40, None, 1.0), ("word " * 39 + "end.", None, 0.0)],
+)
+def test_what_the_server_says_of_the_end_wins_over_how_it_looks(text: str, reason: str | None, cut: float) -> None:
+    assert see(Output(text=text, finish_reason=reason))["cut_off"] == cut
+
+
+def test_failures_are_named_worst_first() -> None:
+    calls = [ToolCall("count", {}), ToolCall("sum", {}), ToolCall("count", "of=a")]
+    assert failures(Output(tool_calls=calls, finish_reason="length"), tools=[TOOL]) == [
+        Reason.UNREADABLE_ARGUMENTS,
+        Reason.UNKNOWN_TOOL,
+        Reason.MISSING_ARGUMENT,
+        Reason.CUT_OFF,
+    ]
+
+
+@pytest.mark.parametrize("huge", [10**5000, -(10**5000), float("inf"), float("nan")], ids=["big", "-big", "inf", "nan"])
+def test_a_number_beyond_all_bounds_gives_finite_features(huge: float) -> None:
+    schema = {"name": "f", "parameters": {"properties": {"n": {"type": "number", "enum": [huge], "default": huge}}}}
+    output = Output(text="1" * 5000 + " = " + "9" * 5000, tool_calls=[ToolCall("f", {"n": huge, "of": [huge]})])
+    assert all(map(math.isfinite, see(output, "9" * 5000 + "%", tools=[schema]).values()))
+    assert all(map(math.isfinite, see('{"n": ' + "9" * 5000 + "}", response_format=FORMAT).values()))
+
+
+def test_a_final_answer_near_the_end_of_the_reasoning_stands_in_it() -> None:
+    assert see("So we get 12. The answer is 12")["final_in_reasoning"] == 1.0
+    assert see("So we get 13. The answer is 12")["final_in_reasoning"] == 0.0

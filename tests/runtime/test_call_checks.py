@@ -10,7 +10,7 @@ import pytest
 from learned_router.answer import ToolCall
 from learned_router.call_checks import CallChecks, check_calls, fit_tools, read_tools
 from learned_router.said import read_said
-from learned_router.schema_checks import SchemaFaults, check_value, leaves_of, same
+from learned_router.schema_checks import DEPTH_CHECKED, SchemaFaults, check_value, leaves_of, same
 
 ROOM = {
     "name": "hotel.book_room",
@@ -167,3 +167,62 @@ def test_values_and_schemas_without_end_take_no_time() -> None:
         assert len(list(leaves_of(value))) <= 512
         check({"city": value, "nights": value}, "x")
     assert time.perf_counter() - start < 2.0
+
+
+@pytest.mark.parametrize(
+    ("value", "schema"),
+    [
+        (1, {"type": "string"}),
+        ("1", {"type": "integer"}),
+        (5.5, {"type": "integer"}),
+        (True, {"type": "number"}),
+        (1, {"type": "boolean"}),
+        ({}, {"type": "array"}),
+        ([], {"type": "object"}),
+        (None, {"type": "string"}),
+        ("a", {"type": ["integer", "null"]}),
+        (10**5000, {"type": "string"}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_value_of_another_type_is_a_fault(value: Any, schema: dict[str, Any]) -> None:
+    assert check_value(value, schema).wrong_type == 1
+
+
+@pytest.mark.parametrize(("value", "wrong"), [("sea", 0), ("street", 1), (1, 0), (2, 1), (None, 0)])
+def test_a_value_outside_its_enum_is_a_fault(value: Any, wrong: int) -> None:
+    assert check_value(value, {"enum": ["sea", 1, None]}).wrong_enum == wrong
+
+
+@pytest.mark.parametrize("value", ["", [], {}, None])
+def test_a_value_that_holds_nothing_is_empty(value: Any) -> None:
+    assert check_value(value, {}).empty == 1
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_value_below_the_deepest_level_is_not_checked(beyond: int) -> None:
+    value: Any = "text"
+    schema: dict[str, Any] = {"type": "integer"}
+    for _ in range(DEPTH_CHECKED + beyond):
+        value, schema = [value], {"items": schema}
+    assert check_value(value, schema).wrong_type == 1 - beyond
+
+
+def test_a_reference_is_not_followed_but_its_neighbours_are_checked() -> None:
+    schema = {"$defs": {"n": {"type": "integer"}}, "properties": {"a": {"$ref": "#/$defs/n"}, "b": {"type": "integer"}}}
+    assert check_value({"a": "x", "b": "x"}, schema).wrong_type == 1
+
+
+@pytest.mark.parametrize(("asked", "unused"), [("2 of 4", 0.5), ("2", 0.0), ("3, 4", 1.0), ("none", 0.0)])
+def test_the_share_of_the_requests_numbers_that_no_call_uses_is_told(asked: str, unused: float) -> None:
+    assert check({"nights": 2}, asked).unused_numbers == unused
+
+
+@pytest.mark.parametrize(("asked", "wanted"), [("1,200 nights", 0), ("1200 nights", 0), ("1201 nights", 1)])
+def test_a_number_is_grounded_however_its_digits_are_grouped(asked: str, wanted: int) -> None:
+    assert check({"nights": 1200}, asked).ungrounded_required == wanted
+
+
+def test_a_number_of_thousands_of_digits_is_checked() -> None:
+    found = check({"city": 10**5000, "nights": -(10**5000), "width": float("inf"), 10**5000: 1}, "x")
+    assert (found.faults.wrong_type, found.faults.unknown, found.arguments) == (1, 1, 4)
