@@ -15,11 +15,10 @@ from triples_sweep import least_cost
 from learned_router.training import metrics
 from learned_router.training.baselines import Floats
 from learned_router.training.metrics import Curve
+from learned_router.training.thresholds import Answers, trace_path
 
 # Points of an order: shares of the calls, closer together than a test split of some hundred rows can tell apart
 POINTS = 201
-# Thresholds of router and gate that are tried together, of each so many
-GRID = 41
 # Points at one and the same cost are put so far apart, that each stands on the curve
 APART = 1e-12
 
@@ -62,14 +61,11 @@ def use_both(judged: Judged, quality: Floats, small: float, thresholds: Floats) 
     return Ways(np.where(kept, quality[:, 0], quality[:, 1]), np.where(tried, small, 0.0) + ~kept)
 
 
-def choose_path(judged: Judged, quality: Floats, weight: Floats, small: float) -> Floats:
-    """The pairs of thresholds, cheapest first, that no other one betters in both quality and cost; (ways, 2)."""
-    grid = [_candidates(values) for values in (judged.route, judged.accept)]
-    pairs = np.stack([axis.ravel() for axis in np.meshgrid(*grid, indexing="ij")], axis=-1)
-    cost, found = means(use_both(judged, quality, small, pairs), weight)
-    order = np.lexsort((-found, cost))
-    best = np.maximum.accumulate(np.concatenate(([-np.inf], found[order][:-1])))
-    return pairs[order[found[order] > best]]
+def choose_path(judged: Judged, weight: Floats, small: float) -> Floats:
+    """The pairs of thresholds that the product considers, cheapest first; (ways, 2). No label is read."""
+    predicted = np.column_stack((-judged.route, np.zeros(len(weight))))
+    answers = Answers(judged.accept[:, None], judged.refused[:, None])
+    return np.array(trace_path(predicted, answers, weight, judged.known, np.array([small, 1.0]))[::-1])
 
 
 def means(ways: Ways, weight: Floats) -> tuple[Floats, Floats]:
@@ -139,13 +135,6 @@ def _ups(need: Floats) -> NDArray[np.bool_]:
     rank[np.lexsort((drawn, -need))] = np.arange(len(need))
     counts = np.unique(np.round(np.linspace(0, len(need), POINTS)))
     return rank < counts[:, None]
-
-
-def _candidates(regret: Floats) -> Floats:
-    """Thresholds below, between and above the regrets predicted, at equal shares of the calls."""
-    values = np.unique(regret)
-    inner = np.quantile(values, np.linspace(0, 1, GRID)[1:-1]) if len(values) else values
-    return np.array([-2.0, *np.unique(inner), 1.0])
 
 
 def _without_first(order: NDArray[np.intp]) -> NDArray[np.intp]:

@@ -333,4 +333,4 @@ def _judged(side: Side) -> Judged:
 
 
 def _choose(side: Side, small: float) -> Floats:
-    return choose_path(_judged(side), qualities(side), side.rows.weight, small)
+    return choose_path(_judged(side), side.rows.weight, small)
