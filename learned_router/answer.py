@@ -60,7 +60,7 @@ def parse_output(output: Any) -> Output:
     Raises InputError naming the field that is wrong, what was found and what is wanted.
     """
     if isinstance(output, Output):
-        return output
+        return _check_output(output)
     if isinstance(output, str):
         return Output(text=_clean(output))
     dump = getattr(output, "model_dump", None)  # the clients' own objects are pydantic's
@@ -77,6 +77,22 @@ def parse_output(output: Any) -> Output:
         found = ", ".join(str(key)[:20] for key in islice(output, 5))
         raise InputError(f"output has the fields {found or 'none'}; it must have 'content', 'text' or 'tool_calls'")
     return _parse_message(output, "output", None, None)
+
+
+def _check_output(output: Output) -> Output:
+    """The output itself, when its fields are what they must be: nothing checks a struct that is made by hand."""
+    if output.text is not None and not isinstance(output.text, str):
+        raise InputError(f"output.text is {_kind(output.text)}; it must be text or null")
+    if output.tool_calls is not None:
+        calls = output.tool_calls
+        if not isinstance(calls, list) or not all(isinstance(c, ToolCall) and isinstance(c.name, str) for c in calls):
+            raise InputError("output.tool_calls is no list of ToolCall with a name; give one, or null")
+    numbers = [] if output.logprobs is None else [output.logprobs.mean, output.logprobs.least]
+    if output.logprobs is not None and output.logprobs.arguments is not None:
+        numbers.append(output.logprobs.arguments)
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+        raise InputError("output.logprobs holds what is no finite number; give numbers up to 0, or null")
+    return output
 
 
 def read_logprobs(logprobs: Any, text: str | None) -> Logprobs | None:
@@ -149,6 +165,8 @@ def _parse_text(content: Any, place: str) -> str | None:
 
 def _parse_call(call: Any, place: str) -> ToolCall:
     if isinstance(call, ToolCall):
+        if not isinstance(call.name, str):
+            raise InputError(f"{place}.name is {_kind(call.name)}; it must be text")
         return call
     if not isinstance(call, Mapping):
         raise InputError(f"{place} is {_kind(call)}; it must be an object with 'function' or 'name'")

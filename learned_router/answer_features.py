@@ -172,7 +172,8 @@ def find_failures(request: Request, output: Output) -> list[Reason]:
         return [Reason.EMPTY_OUTPUT]
     found = []
     if calls:
-        checks = check_calls(calls, read_tools(request.tools), _NOTHING_SAID)
+        # among all tools: one that only stands far down the list is not unknown
+        checks = check_calls(calls, read_tools(request.tools, most=None), _NOTHING_SAID)
         for count, reason in (
             (checks.unreadable, Reason.UNREADABLE_ARGUMENTS),
             (checks.unknown_tools, Reason.UNKNOWN_TOOL),

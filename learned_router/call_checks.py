@@ -26,7 +26,7 @@ from learned_router.schema_checks import (
     same,
 )
 
-CALLS_CHECKED: Final = 16
+CALLS_CHECKED: Final = 64
 TOOLS_CHECKED: Final = 64
 # of all calls of an answer, strings and numbers that are looked for in the request
 LEAVES_CHECKED: Final = 256
@@ -95,10 +95,10 @@ class ToolFit(msgspec.Struct, frozen=True):
     covered_by_others: float
 
 
-def read_tools(tools: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The functions offered by name, the first ``TOOLS_CHECKED`` of them."""
+def read_tools(tools: Sequence[Mapping[str, Any]], most: int | None = TOOLS_CHECKED) -> dict[str, Mapping[str, Any]]:
+    """The functions offered by name, the first ``most`` of them, or all."""
     named = {}
-    for tool in tools[:TOOLS_CHECKED]:
+    for tool in tools[:most]:
         inner = tool.get("function")
         function: Mapping[str, Any] = inner if isinstance(inner, Mapping) else tool
         named[text_of(function, "name")] = function

@@ -113,6 +113,9 @@ def _parse_message(message: Any, index: int) -> Message:
         role=role,
         content=list(content) if isinstance(content, tuple) else content,
         tool_calls=None if calls is None else list(calls),
+        # not read here, but a server refuses a tool's result without them
+        tool_call_id=text_of(message, "tool_call_id") or None,
+        name=text_of(message, "name") or None,
     )
 
 

@@ -148,8 +148,8 @@ def _gate_modes(config: Config, pairs: Mapping[str, PairPoint], costs: CostModel
 ### With the gate
 
 `router.route(request, gated=True)`, then the call, then `router.accept(request, output)`; `Cascade` does the three. The two
-thresholds of a mode were chosen together on the calibration split, as the cheapest that keep the target there, on a path of
-pairs, from dear to cheap, that predictions draw; figures of that split, point estimates:
+thresholds of a mode were chosen together on the calibration split: the last pair, on a path from dear to cheap that
+predictions draw, before the estimate falls below the target; figures of that split, point estimates:
 
 | mode | router | gate | kept | cost | tried low | escalated |
 |---|---|---|---|---|---|---|

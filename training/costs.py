@@ -44,7 +44,7 @@ def cost_calls(labels: Sequence[Label], tiers: Sequence[Tier], given: Mapping[st
     """The cost model of some labels. given: prices by tier's name, which win over the known ones.
 
     A top-tier answer, which labels do not hold, is taken to be as long as the lower tiers' are.
-    Raises InputError for a price of a tier that is not there.
+    Raises InputError for a price of a tier that is not there, and for prices that leave a tier without one.
     """
     names = [tier.name for tier in tiers]
     for name in given:
@@ -58,6 +58,9 @@ def cost_calls(labels: Sequence[Label], tiers: Sequence[Tier], given: Mapping[st
         if tier.name not in prices:
             with contextlib.suppress(InputError):  # not known: then costs are assumed, and the card says so
                 prices[tier.name] = price_of(tier.model)
+    if given and len(prices) < len(tiers):
+        unknown = ", ".join(name for name in names if name not in prices)
+        raise InputError(f"--price: none is given or known for {unknown}; costs need that of every tier, or of none")
     if len(prices) == len(tiers):
         calls = {name: prices[name].cost_usd(asked, answered) for name in names}
         if calls[names[-1]] > 0:

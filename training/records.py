@@ -322,7 +322,7 @@ def _flatten_call(call: Any) -> Any:
     if isinstance(arguments, str):
         # what does not parse is kept as the model wrote it: the grader and the gate judge it
         with contextlib.suppress(ValueError, RecursionError):
-            arguments = json.loads(arguments)
+            arguments = json.loads(arguments or "{}")  # as servers write the call of a tool without parameters
     return {"name": function.get("name"), "arguments": arguments}
 
 

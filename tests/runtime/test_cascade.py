@@ -145,3 +145,16 @@ def test_a_cascade_without_gate_or_client_is_refused(
         Cascade(deciding(), acomplete=client.acomplete).run(REQUEST)
     with pytest.raises(InputError, match="use run"):
         asyncio.run(Cascade(deciding(), complete=client.complete).arun(REQUEST))
+
+
+def test_a_tools_result_goes_to_the_server_with_the_id_of_its_call(deciding: Callable[..., Router]) -> None:
+    client = Client(small=answered("12 orders"))
+    asked = {"id": "c1", "type": "function", "function": {"name": "count", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": REQUEST},
+        {"role": "assistant", "content": None, "tool_calls": [asked]},
+        {"role": "tool", "content": "12", "tool_call_id": "c1", "name": "count"},
+    ]
+    Cascade(deciding(), complete=client.complete).run(messages)
+    assert client.asked[0][1]["messages"][2] == messages[2]
+    assert client.asked[0][1]["messages"][1]["tool_calls"] == [asked]

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from learned_router import Acceptance, ArtifactError, InputError, Reason, Router
+from learned_router.answer import Logprobs, Output, ToolCall
 from learned_router.request import STEPS
 
 REQUEST = "list the open orders"
@@ -292,3 +293,33 @@ def test_anything_gives_an_acceptance_or_an_input_error(
     assert isinstance(found.accept, bool)
     assert 0.0 <= found.confidence <= 1.0
     assert found.reason in Reason
+
+
+def test_a_tool_far_down_a_long_list_is_not_unknown(saying: Callable[..., Router]) -> None:
+    tools = [
+        {"type": "function", "function": {"name": f"tool_{i}", "parameters": {"type": "object"}}} for i in range(150)
+    ]
+    router = saying((1.0, 0.0), 1.0)
+    assert router.accept(REQUEST, call("tool_149", "{}"), tools=tools).accept
+    assert router.accept(REQUEST, call("tool_150", "{}"), tools=tools).reason is Reason.UNKNOWN_TOOL
+
+
+def test_a_failure_in_a_late_call_is_found(saying: Callable[..., Router]) -> None:
+    calls = [{"function": {"name": "count", "arguments": '{"what": "x"}'}}] * 40 + [{"function": {"name": "remove"}}]
+    found = saying((1.0, 0.0), 1.0).accept(REQUEST, {"tool_calls": calls}, tools=[COUNT])
+    assert found.reason is Reason.UNKNOWN_TOOL
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        Output(text=b"x"),  # type: ignore[arg-type]
+        Output(tool_calls=[{"name": "t"}]),  # type: ignore[list-item]
+        Output(tool_calls=[ToolCall(5, {})]),  # type: ignore[arg-type]
+        Output(text="x", logprobs=Logprobs(float("nan"), 0.0)),
+        {"tool_calls": [ToolCall(5, {})]},  # type: ignore[arg-type]
+    ],
+)
+def test_a_struct_made_wrong_by_hand_is_refused(router: Router, output: Any) -> None:
+    with pytest.raises(InputError, match=r"^output\."):
+        router.accept(REQUEST, output)

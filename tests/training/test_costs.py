@@ -45,9 +45,13 @@ def test_known_models_are_priced_without_being_told() -> None:
     assert 0 < found.calls["small"] < 0.2
 
 
-@pytest.mark.parametrize("given", [{}, {"small": Price(0.1, 0.1)}])
-def test_without_the_price_of_every_tier_a_ratio_is_assumed(given: dict[str, Price]) -> None:
-    found = cost_calls([label()], UNKNOWN, given)
+def test_prices_that_leave_a_tier_without_one_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^--price: none is given or known for frontier"):
+        cost_calls([label()], UNKNOWN, {"small": Price(0.1, 0.1)})
+
+
+def test_without_prices_a_ratio_is_assumed() -> None:
+    found = cost_calls([label()], UNKNOWN, {})
     assert found.assumed
     assert found.calls == {"small": pytest.approx(1 / ASSUMED_RATIO), "frontier": 1.0}
 

@@ -194,7 +194,7 @@ def read_call(item: Any) -> ToolCall | None:
     arguments = inner.get("arguments")
     if isinstance(arguments, str):
         with contextlib.suppress(ValueError, RecursionError):
-            arguments = msgspec.json.decode(arguments)
+            arguments = msgspec.json.decode(arguments or "{}")
     return ToolCall(name=inner["name"], arguments=arguments)
 
 
