@@ -147,7 +147,8 @@ def _gate_modes(config: Config, pairs: Mapping[str, PairPoint], costs: CostModel
     return f"""
 ### With the gate
 
-`router.route(request, gated=True)`, then the call, then `router.accept(request, output)`; `Cascade` does the three. The two
+`decision = router.route(request, gated=True)`, then the call, then, unless it went to the top tier,
+`router.accept(request, output, tier=decision.tier, mode=decision.mode)`; `Cascade` does the three. The two
 thresholds of a mode were chosen together on the calibration split: the last pair, on a path from dear to cheap that
 predictions draw, before the estimate falls below the target; figures of that split, point estimates:
 

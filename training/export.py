@@ -141,7 +141,12 @@ def describe_difference(difference: Difference, knobs: ExportKnobs) -> str:
 
 
 def compare_decisions(
-    graph_quality: np.ndarray, model_quality: np.ndarray, thresholds: Mapping[str, float], difference: Difference
+    graph_quality: np.ndarray,
+    model_quality: np.ndarray,
+    thresholds: Mapping[str, float],
+    difference: Difference,
+    *,
+    graph: str = "model.onnx",
 ) -> int:
     """Rows on which graph and model decide differently though neither is near a threshold; 0, or it raises.
 
@@ -155,7 +160,7 @@ def compare_decisions(
         flipped = ((ours <= 0) != (theirs <= 0)) & (np.minimum(np.abs(ours), np.abs(theirs)) > near)
         if flipped.any():
             raise ExportError(
-                f"mode {mode!r}: model.onnx and the trained model decide {int(flipped.any(axis=1).sum())} of "
+                f"mode {mode!r}: {graph} and the trained model decide {int(flipped.any(axis=1).sum())} of "
                 f"{len(ours)} requests differently away from the threshold {threshold:.4f}; the export is wrong"
             )
     return 0

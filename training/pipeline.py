@@ -133,6 +133,10 @@ def train(
             )
             for mode, target in recipe.modes.items()
         }
+        accepts = {mode: pair.accept for mode, pair in pairs.items()}
+        export.compare_decisions(
+            learned_gate.quality, learned_gate.expected, accepts, learned_gate.difference, graph=GATE
+        )
     config = _configure(out.name, labels, recipe, tiers, learned, learned_gate, points, pairs, costs, seed)
     evaluation: Evaluation | None = None
 
