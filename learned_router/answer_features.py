@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from learned_router.answer import Output
 from learned_router.answer_text import ends_of, find_json, is_cut_off, non_ascii, read_text
-from learned_router.call_checks import CallChecks, ToolFit, check_calls, fit_tools, read_tools
+from learned_router.call_checks import CallChecks, ToolFit, check_calls, check_shapes, fit_tools, read_tools
 from learned_router.policy import Reason
 from learned_router.reasoning_checks import Reasoning, read_reasoning
 from learned_router.request import Request, message_text, wants_json
@@ -129,7 +129,6 @@ ANSWER_FEATURES: Final = (
 )
 
 _NO_TOOLS: Final = ToolFit(0.0, 0.0, 0.0, 0.0, 0.0)
-_NOTHING_SAID: Final = read_said("")
 
 
 def read_features(request: Request, output: Output, tier: float) -> tuple[float, ...]:
@@ -173,7 +172,7 @@ def find_failures(request: Request, output: Output) -> list[Reason]:
     found = []
     if calls:
         # among all tools: one that only stands far down the list is not unknown
-        checks = check_calls(calls, read_tools(request.tools, most=None), _NOTHING_SAID)
+        checks = check_shapes(calls, read_tools(request.tools, most=None))
         for count, reason in (
             (checks.unreadable, Reason.UNREADABLE_ARGUMENTS),
             (checks.unknown_tools, Reason.UNKNOWN_TOOL),

@@ -113,21 +113,13 @@ def check_calls(calls: Sequence[ToolCall], offered: Mapping[str, Mapping[str, An
     wholes: list[list[Any]] = []
     called: set[str] = set()
     for call in calls[:CALLS_CHECKED]:
-        name = match_tool(call.name, offered)
-        if name not in offered:
-            # without a list of tools there is nothing that a name could be missing from
-            found.unknown_tools += bool(offered)
-        arguments: Mapping[Any, Any] = {}
-        if isinstance(call.arguments, Mapping):
-            arguments = call.arguments
-        else:
-            found.unreadable += call.arguments is not None
+        name, arguments = _check_shape(call, offered, found)
         leaves = list(leaves_of(arguments))
         called.add(name)
         whole = [name, *islice(arguments, VALUES_CHECKED), *leaves, *islice(_booleans(arguments), VALUES_CHECKED)]
         found.duplicates += whole in wholes
         wholes.append(whole)
-        if any(key in arguments for key in UNNAMED):
+        if _is_unnamed(arguments):
             found.unnamed += 1
             continue
         _check_arguments(arguments, offered.get(name, {}), said, found, used)
@@ -137,6 +129,14 @@ def check_calls(calls: Sequence[ToolCall], offered: Mapping[str, Mapping[str, An
         spoken = " ".join(used).lower()
         found.unused_numbers = _share_absent(said.numbers, spoken_numbers(spoken))
         found.unused_names = _share_absent(said.names, set(WORD.findall(spoken)))
+    return found
+
+
+def check_shapes(calls: Sequence[ToolCall], offered: Mapping[str, Mapping[str, Any]]) -> CallChecks:
+    """Of ``check_calls`` only what makes a call fail for certain: unknown_tools, unreadable and missing."""
+    found = CallChecks(calls=len(calls))
+    for call in calls[:CALLS_CHECKED]:
+        _check_shape(call, offered, found)
     return found
 
 
@@ -182,11 +182,33 @@ def match_tool(name: str, offered: Mapping[str, Any]) -> str:
     return next((other for other in offered if other.replace(".", "_") == plain), name)
 
 
+def _check_shape(
+    call: ToolCall, offered: Mapping[str, Mapping[str, Any]], found: CallChecks
+) -> tuple[str, Mapping[Any, Any]]:
+    """The name of the tool meant, and the arguments that can be read; counts what is certainly wrong with either."""
+    name = match_tool(call.name, offered)
+    if name not in offered:
+        # without a list of tools there is nothing that a name could be missing from
+        found.unknown_tools += bool(offered)
+    arguments: Mapping[Any, Any] = {}
+    if isinstance(call.arguments, Mapping):
+        arguments = call.arguments
+    else:
+        found.unreadable += call.arguments is not None
+    if not _is_unnamed(arguments):
+        required = fields_of(offered.get(name, {}).get("parameters"))[1]
+        found.missing += sum(wanted not in arguments for wanted in required)
+    return name, arguments
+
+
+def _is_unnamed(arguments: Mapping[Any, Any]) -> bool:
+    return any(key in arguments for key in UNNAMED)
+
+
 def _check_arguments(
     arguments: Mapping[Any, Any], function: Mapping[str, Any], said: Said, found: CallChecks, used: list[str]
 ) -> None:
     properties, required = fields_of(function.get("parameters"))
-    found.missing += sum(name not in arguments for name in required)
     found.arguments += len(arguments)
     for name, value in islice(arguments.items(), VALUES_CHECKED):
         about = properties.get(name)

@@ -48,6 +48,10 @@ class Packer:
             raise ArtifactError(f"{path}: no tokenizer in it ({error}); export the artifact again") from None
         return cls(tokenizer, spec)
 
+    def with_spec(self, spec: ViewSpec | AnswerViewSpec) -> Packer:
+        """One for views of another kind, by the same tokenizer, which takes longer to read than all else."""
+        return Packer(self._tokenizer, spec)
+
     def _special(self, *names: str) -> int:
         for name in names:
             token = self._tokenizer.token_to_id(name)

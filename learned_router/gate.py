@@ -13,7 +13,7 @@ from learned_router.encoder import Encoder, Packer, Prediction
 from learned_router.errors import ArtifactError
 from learned_router.policy import Reason, as_good_probability, judge_output
 from learned_router.request import Request
-from learned_router.view import make_answer_view
+from learned_router.view import make_answer_view, place_of
 
 # A gate's graph predicts two qualities: of the answer, and of what the top tier's would be.
 TIERS_PREDICTED = 2
@@ -54,9 +54,17 @@ class Seen(msgspec.Struct, frozen=True):
 class Gate:
     """The second decision point of a loaded artifact. ``Router`` makes it, and asks it."""
 
-    def __init__(self, artifact: Artifact, config: GateConfig, graph: bytes, name: str, *, threads: int = 1) -> None:
-        packer = Packer.load(artifact.path / "tokenizer.json", config.view)
-        self._encoder = Encoder(graph, packer, n_features=len(config.features), name="gate.onnx", threads=threads)
+    def __init__(
+        self, artifact: Artifact, config: GateConfig, graph: bytes, packer: Packer, name: str, *, threads: int = 1
+    ) -> None:
+        """packer: the router's, for its tokenizer."""
+        self._encoder = Encoder(
+            graph,
+            packer.with_spec(config.view),
+            n_features=len(config.features),
+            name="gate.onnx",
+            threads=threads,
+        )
         if self._encoder.tiers != TIERS_PREDICTED:
             raise ArtifactError(
                 f"{artifact.path}: gate.onnx predicts {self._encoder.tiers} qualities; it must predict "
@@ -68,7 +76,7 @@ class Gate:
 
     def look(self, requests: Sequence[Request], outputs: Sequence[Output], tier: str) -> Seen:
         """Predictions for answers of one tier, which is not the top one, and what is certainly wrong with each."""
-        place = self._tiers.index(tier) / (len(self._tiers) - 1)
+        place = place_of(tier, self._tiers)
         views = [
             make_answer_view(request, output, place, self._config.view)
             for request, output in zip(requests, outputs, strict=True)

@@ -64,7 +64,7 @@ class Router:
         self.name = f"{config.name}@{artifact.hash[:12]}"
         self.path = artifact.path
         self._gate = (
-            Gate(artifact, config.gate, artifact.gate, self.name, threads=threads)
+            Gate(artifact, config.gate, artifact.gate, packer, self.name, threads=threads)
             if config.gate and artifact.gate is not None
             else None
         )

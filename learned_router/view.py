@@ -129,8 +129,13 @@ def make_view(request: Request, spec: ViewSpec) -> View:
     )
 
 
+def place_of(tier: str, tiers: Sequence[str]) -> float:
+    """Where a tier stands among all, for the gate: 0 for the cheapest, below 1 for any but the top one."""
+    return tiers.index(tier) / (len(tiers) - 1)
+
+
 def make_answer_view(request: Request, output: Output, tier: float, spec: AnswerViewSpec) -> View:
-    """The view of a request and an answer to it. tier: place of the tier that answered, 0 for the cheapest, below 1.
+    """The view of a request and an answer to it. tier: ``place_of`` the one that answered.
 
     Any two of them give a view: odd characters are replaced, long parts are cut.
     """

@@ -29,6 +29,7 @@ from learned_router.training.evaluation import (
     ModeResult,
     TaskResult,
     TierResult,
+    to_estimate,
 )
 from learned_router.training.records import Label, label_request
 
@@ -74,7 +75,7 @@ class _Sample(NamedTuple):
         """Value and interval of a function of the weights, (n,) → a number, (b, n) → (b,)."""
         rows = self.rows
         draws = metrics.bootstrap(statistic, rows.group, rows.weight, resamples=self.resamples, seed=self.seed)
-        return _estimate(statistic(rows.weight), draws)
+        return to_estimate(statistic(rows.weight), draws)
 
     def estimate_kept(self, taken: Indices) -> Estimate:
         return self.estimate(lambda weight: metrics.quality_kept(self.quality, taken, weight))
@@ -168,7 +169,8 @@ def measure_methods(
     drawn = drawn.reshape(-1, len(scores), len(metrics.ORDER_FIGURES))
     methods = [
         MethodResult(
-            name, **{figure: _estimate(values[i, j], drawn[:, i, j]) for j, figure in enumerate(metrics.ORDER_FIGURES)}
+            name,
+            **{figure: to_estimate(values[i, j], drawn[:, i, j]) for j, figure in enumerate(metrics.ORDER_FIGURES)},
         )
         for i, name in enumerate(scores)
     ]
@@ -285,7 +287,7 @@ def _compare_with_best(methods: Sequence[MethodResult], draws: Mapping[str, Floa
     if ROUTER not in by_name or not rivals:
         return None
     best = max(rivals, key=rivals.__getitem__)
-    return Comparison(best, _estimate(by_name[ROUTER] - rivals[best], draws[ROUTER] - draws[best]))
+    return Comparison(best, to_estimate(by_name[ROUTER] - rivals[best], draws[ROUTER] - draws[best]))
 
 
 def _thin_curve(name: str, curve: metrics.Curve) -> CurveResult:
@@ -294,7 +296,3 @@ def _thin_curve(name: str, curve: metrics.Curve) -> CurveResult:
         share = np.linspace(0, 1, CURVE_POINTS)
         quality = np.interp(share, curve.share, curve.quality)
     return CurveResult(name, [round(float(x), 5) for x in share], [round(float(y), 5) for y in quality])
-
-
-def _estimate(value: float, draws: Floats) -> Estimate:
-    return Estimate(*(None if np.isnan(x) else float(x) for x in (value, *metrics.percentile_interval(draws))))

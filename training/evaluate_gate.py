@@ -7,21 +7,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learned_router.policy import RULES
 from learned_router.training import metrics
-from learned_router.training.evaluation import Estimate, GateEvaluation, GateModeResult
+from learned_router.training.baselines import Floats, tabulate
+from learned_router.training.evaluation import Estimate, GateEvaluation, GateModeResult, to_estimate
 from learned_router.training.records import Label, label_request
 
-Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
-
-# Answers judged at once: enough to keep the encoder busy, few enough to hold in memory.
-BATCH: Final = 256
 
 
 class _Judged(NamedTuple):
@@ -53,33 +50,35 @@ def evaluate_gate(
         return None
     requests = [label_request(label) for label in chosen]
     quality = np.array([[label.quality[tier] for tier in tiers] for label in chosen])
-    weight = np.array([label.weight for label in chosen])
-    group = np.array([label.group or label.session or label.id for label in chosen])
+    rows = tabulate(chosen, tiers[0], tiers[-1])
+    weight, group = rows.weight, rows.group
     price = np.array([costs[tier] for tier in tiers]) / costs[tiers[-1]]
 
-    by_tier = [_judge(router, requests, chosen, tier) for tier in tiers[:-1]]
-    routed = _route(router, requests)
+    by_tier = [
+        router.accept_modes(requests, [label.outputs[tier] for label in chosen], tier=tier) for tier in tiers[:-1]
+    ]
+    routed = router.route_modes(requests, gated=True)
     cheapest = by_tier[0][next(iter(router.modes))]
     # what a rule refuses goes up before anything else
     need = np.array([a.regret + 2.0 * (a.reason in RULES) for a in cheapest])
     router_need = np.array([d.quality[tiers[-1]] - d.quality[tiers[0]] for d in next(iter(routed.values()))])
 
     def orders(weights: Floats) -> Floats:
-        curves = [metrics.trace_curve(score, quality[:, 0], quality[:, -1], weights) for score in (need, router_need)]
+        curves = [metrics.trace_curve(score, rows.small, rows.top, weights) for score in (need, router_need)]
         gate, before = (np.asarray(metrics.apgr(curve)) for curve in curves)
         return np.stack((gate, before, gate - before), axis=-1)
 
     def estimate(statistic: Any) -> list[Estimate]:
         values = np.atleast_1d(statistic(weight))
         draws = metrics.bootstrap(statistic, group, weight, resamples=bootstrap, seed=seed).reshape(bootstrap, -1)
-        return [_estimate(value, draw) for value, draw in zip(values, draws.T, strict=True)]
+        return [to_estimate(value, draw) for value, draw in zip(values, draws.T, strict=True)]
 
     def measure_mode(name: str) -> GateModeResult:
         mode = router.modes[name]
         decided = _decide([judged[name] for judged in by_tier], routed[name], tiers)
-        rows, top = np.arange(len(chosen)), len(tiers) - 1
+        top = len(tiers) - 1
         tried = decided.taken < top
-        got = quality[rows, np.where(decided.kept, decided.taken, top)]
+        got = quality[np.arange(len(chosen)), np.where(decided.kept, decided.taken, top)]
         small = np.where(tried, price[np.minimum(decided.taken, top)], 0.0)
         spent = small + ~decided.kept
         lost = tried & ~decided.kept
@@ -127,23 +126,6 @@ def _answered(label: Label, tier: str) -> bool:
     return tier in label.outputs and label.outputs[tier].error is None
 
 
-def _judge(router: Any, requests: Sequence[Any], labels: Sequence[Label], tier: str) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {mode: [] for mode in router.modes}
-    for start in range(0, len(requests), BATCH):
-        outputs = [label.outputs[tier] for label in labels[start : start + BATCH]]
-        for mode, some in router.accept_modes(requests[start : start + BATCH], outputs, tier=tier).items():
-            found[mode] += some
-    return found
-
-
-def _route(router: Any, requests: Sequence[Any]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {mode: [] for mode in router.modes}
-    for start in range(0, len(requests), BATCH):
-        for mode, some in router.route_modes(requests[start : start + BATCH], gated=True).items():
-            found[mode] += some
-    return found
-
-
 def _decide(judged: Sequence[Sequence[Any]], routed: Sequence[Any], tiers: Sequence[str]) -> _Judged:
     taken = np.array([tiers.index(decision.tier) for decision in routed])
     kept = np.array([t < len(tiers) - 1 and judged[t][row].accept for row, t in enumerate(taken)])
@@ -156,7 +138,3 @@ def _count_rules(judged: Sequence[Any], quality: Floats) -> dict[str, tuple[int,
         str(a.reason) for a, row in zip(judged, quality, strict=True) if a.reason in RULES and row[0] >= row[-1]
     )
     return {reason: (count, as_good[reason]) for reason, count in counts.most_common()}
-
-
-def _estimate(value: float, draws: Floats) -> Estimate:
-    return Estimate(*(None if np.isnan(x) else float(x) for x in (value, *metrics.percentile_interval(draws))))

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Final, Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from learned_router.training.metrics import percentile_interval
 
 ROUTER: Final = "router"
 ORACLE: Final = "oracle"
@@ -16,6 +20,11 @@ class Estimate(msgspec.Struct, frozen=True):
     value: float | None
     low: float | None = None
     high: float | None = None
+
+
+def to_estimate(value: float, draws: NDArray[np.float64]) -> Estimate:
+    """A figure and its values on resamples, (resamples,), with nothing where it does not exist (nan)."""
+    return Estimate(*(None if np.isnan(x) else float(x) for x in (value, *percentile_interval(draws))))
 
 
 class TierResult(msgspec.Struct, frozen=True):

@@ -36,7 +36,7 @@ from learned_router.training.pretrained import Pretrained, find_pretrained, read
 from learned_router.training.reader import GATE_TIERS, answer_reader, answered_labels, request_reader
 from learned_router.training.recipe import Recipe, with_gate_knobs
 from learned_router.training.records import Label, Output, label_request
-from learned_router.training.thresholds import OperatingPoint, PairPoint, choose_pair, choose_threshold
+from learned_router.training.thresholds import OperatingPoint, PairPoint, choose_pairs, choose_threshold
 from learned_router.view import GATE_FEATURES
 
 VERSIONS_OF = ("learned-router", "torch", "transformers", "onnxruntime")
@@ -121,18 +121,15 @@ def train(
         )
         judged = judge_answers(calibration, answers["calibration"], learned_gate, labels.tiers, recipe.gate.rules)
         rows &= judged.there
-        pairs = {
-            mode: choose_pair(
-                learned.quality[rows],
-                judged.take(rows),
-                learned.truth[rows],
-                learned.weight[rows],
-                target,
-                learned.in_range[rows],
-                costs.vector(labels.tiers),
-            )
-            for mode, target in recipe.modes.items()
-        }
+        pairs = choose_pairs(
+            learned.quality[rows],
+            judged.take(rows),
+            learned.truth[rows],
+            learned.weight[rows],
+            recipe.modes,
+            learned.in_range[rows],
+            costs.vector(labels.tiers),
+        )
         accepts = {mode: pair.accept for mode, pair in pairs.items()}
         export.compare_decisions(
             learned_gate.quality, learned_gate.expected, accepts, learned_gate.difference, graph=GATE

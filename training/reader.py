@@ -14,7 +14,7 @@ from learned_router.encoder import Packer
 from learned_router.training.model import find_tokenizer
 from learned_router.training.recipe import Recipe
 from learned_router.training.records import Label, label_request
-from learned_router.view import View, make_answer_view, make_view
+from learned_router.view import View, make_answer_view, make_view, place_of
 
 # The two tiers of a gate's labels, whatever the router's are called.
 ANSWERED: Final = "answered"
@@ -49,11 +49,6 @@ def answer_reader(recipe: Recipe, tiers: Sequence[str]) -> Reader:
         return make_answer_view(label_request(label), output, place_of(tier, tiers), spec)
 
     return Reader(see, Packer.load(find_tokenizer(recipe.encoder.name), spec))
-
-
-def place_of(tier: str, tiers: Sequence[str]) -> float:
-    """Where a tier stands among all, for the gate: 0 for the cheapest, below 1 for any but the top one."""
-    return tiers.index(tier) / (len(tiers) - 1)
 
 
 def answered_labels(labels: Sequence[Label], tiers: Sequence[str]) -> list[Label]:

@@ -5,6 +5,7 @@ A certificate, with its probability, is another room's work; until then an artif
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,6 @@ from learned_router.policy import choose_tier
 
 # Below every predicted regret, the least of which is -1: everything goes to the top tier.
 NEVER_DOWN = -2.0
-
 
 # Candidates of each of two thresholds that are chosen together: quantiles of what is predicted
 PAIR_CANDIDATES = 41
@@ -105,31 +105,30 @@ class Answers(NamedTuple):
         return Answers(self.regret[rows], self.refused[rows])
 
 
-def choose_pair(
+def choose_pairs(
     predicted: np.ndarray,
     answers: Answers,
     truth: np.ndarray,
     weight: np.ndarray,
-    target: float,
+    targets: Mapping[str, float],
     known: np.ndarray,
     costs: np.ndarray,
-) -> PairPoint:
-    """The cheapest pair of thresholds on a path from "everything to the top tier" down, while the estimate keeps ``target``.
+) -> dict[str, PairPoint]:
+    """For each mode the last pair of thresholds, on a path from "everything to the top tier" down, that keeps its target.
 
     predicted, truth, weight, known: as ``choose_threshold`` takes them, of the router. answers: of the gate, on the same
     rows. costs: (n_tiers,), of an average call, cheapest tier first.
     The path is drawn by what is predicted, not by ``truth``: of hundreds of pairs, the best by the estimate would be the
     luckiest, and keep less on other requests.
     """
-    best = try_pair(predicted, answers, truth, weight, NEVER_DOWN, NEVER_DOWN, known, costs)
-    if not best.kept >= target:  # not a number: the top tier is never right, so there is nothing to keep
-        return best
-    for route, accept in trace_path(predicted, answers, weight, known, costs):
-        point = try_pair(predicted, answers, truth, weight, route, accept, known, costs)
-        if point.kept < target:
-            break
-        best = point
-    return best
+    path = [(NEVER_DOWN, NEVER_DOWN), *trace_path(predicted, answers, weight, known, costs)]
+    points = [try_pair(predicted, answers, truth, weight, route, accept, known, costs) for route, accept in path]
+    chosen = {}
+    for mode, target in targets.items():
+        falls = (place for place, point in enumerate(points) if not point.kept >= target)  # also what is not a number
+        # the first is taken whatever it keeps: where the top tier is never right, there is nothing to keep
+        chosen[mode] = points[max(next(falls, len(points)) - 1, 0)]
+    return chosen
 
 
 def trace_path(
@@ -137,7 +136,7 @@ def trace_path(
 ) -> list[tuple[float, float]]:
     """Pairs of thresholds, dearest first: for each level of cost, the pair that the gate predicts to keep most.
 
-    Only pairs that cost less than the top tier for everything. Arguments as ``choose_pair`` takes them; no label is read.
+    Only pairs that cost less than the top tier for everything. Arguments as ``choose_pairs`` takes them; no label is read.
     """
     # regret is all that a kept answer is predicted to lose
     expected = np.column_stack((1.0 - answers.regret, np.ones(len(weight))))
@@ -164,7 +163,7 @@ def try_pair(
     known: np.ndarray,
     costs: np.ndarray,
 ) -> PairPoint:
-    """What router and gate would do with two thresholds; arguments as ``choose_pair`` takes them."""
+    """What router and gate would do with two thresholds; arguments as ``choose_pairs`` takes them."""
     rows, top = np.arange(len(truth)), predicted.shape[1] - 1
     allowed = predicted[:, -1:] - predicted[:, :-1] <= route
     taken = np.where(known & allowed.any(axis=1), allowed.argmax(axis=1), top)

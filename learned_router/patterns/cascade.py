@@ -6,12 +6,11 @@ Knows the router by its public face; knows no client library.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from learned_router.answer import Output, parse_output
 from learned_router.errors import InputError
 from learned_router.gate import Acceptance
 from learned_router.pricing import Price
@@ -86,7 +85,6 @@ class Cascade(Generic[Answer]):
         self._router, self._mode = router, mode
         self._complete, self._acomplete = complete, acomplete
         self._prices = router.config.prices if prices is None else prices
-        self._models = {tier.name: tier.model for tier in router.config.tiers}
 
     def run(
         self,
@@ -103,16 +101,14 @@ class Cascade(Generic[Answer]):
         """
         if self._complete is None:
             raise InputError("complete is not given; use arun, or pass a blocking call")
-        course = _Course(self._router, parse_request(request, tools=tools, step=step), mode or self._mode)
-        while course.tier is not None:
-            model = self._models[course.tier]
-            began = time.perf_counter()
+        course = _Course(self._router, parse_request(request, tools=tools, step=step), mode or self._mode, self._prices)
+        for model in course.models():
             try:
                 answer = self._complete(model, course.body)
             except Exception as error:
-                course.fail(model, error, time.perf_counter() - began)
+                course.fail(error)
             else:
-                course.take(model, answer, time.perf_counter() - began, self._prices.get(course.tier))
+                course.take(answer)
         return course.finish()
 
     async def arun(
@@ -126,62 +122,58 @@ class Cascade(Generic[Answer]):
         """As ``run``, by ``acomplete``."""
         if self._acomplete is None:
             raise InputError("acomplete is not given; use run, or pass a call to be awaited")
-        course = _Course(self._router, parse_request(request, tools=tools, step=step), mode or self._mode)
-        while course.tier is not None:
-            model = self._models[course.tier]
-            began = time.perf_counter()
+        course = _Course(self._router, parse_request(request, tools=tools, step=step), mode or self._mode, self._prices)
+        for model in course.models():
             try:
                 answer = await self._acomplete(model, course.body)
             except Exception as error:
-                course.fail(model, error, time.perf_counter() - began)
+                course.fail(error)
             else:
-                course.take(model, answer, time.perf_counter() - began, self._prices.get(course.tier))
+                course.take(answer)
         return course.finish()
 
 
 class _Course:
-    """One request's way through the tiers, told of each call's outcome. tier: the one to call next, None at the end."""
+    """One request's way through the tiers: says which model to call next, and is told what came of each call."""
 
-    def __init__(self, router: Router, request: Request, mode: str | None) -> None:
+    def __init__(self, router: Router, request: Request, mode: str | None, prices: Mapping[str, Price]) -> None:
         self._began = time.perf_counter()
-        self._router, self._request, self._mode = router, request, mode
+        self._router, self._request, self._mode, self._prices = router, request, mode, prices
+        self._models = {tier.name: tier.model for tier in router.config.tiers}
         self._decision = router.route(request, mode=mode, gated=True)
         self._attempts: list[Attempt] = []
         self._answer: Any = None
-        self.tier: str | None = self._decision.tier
+        self._tier, self._call_began = self._decision.tier, 0.0
         self.body: dict[str, Any] = msgspec.to_builtins(request)
         self.body.pop("step", None)  # ours, unknown to any server
 
-    def take(self, model: str, answer: Any, latency_s: float, price: Price | None) -> None:
-        """A call came back."""
-        tier = self._now()
-        cost = _cost_usd(answer, price)
-        if tier == self._top:
-            self._answer = answer
-            self._end(Attempt(tier, model, True, latency_s, cost))
-            return
-        output: Output | None
-        try:
-            output = parse_output(answer)
-        except InputError as error:
-            self._go_up(Attempt(tier, model, False, latency_s, cost, error=str(error)))
-            return
-        acceptance = self._router.accept(self._request, output, mode=self._mode, tier=tier)
-        attempt = Attempt(tier, model, acceptance.accept, latency_s, cost, acceptance)
-        if acceptance.accept:
-            self._answer = answer
-            self._end(attempt)
-        else:
-            self._go_up(attempt)
+    def models(self) -> Iterator[str]:
+        """The models to call, until an answer is kept; ``take`` or ``fail`` comes between."""
+        while not (self._attempts and self._attempts[-1].kept):
+            self._call_began = time.perf_counter()
+            yield self._models[self._tier]
 
-    def fail(self, model: str, error: Exception, latency_s: float) -> None:
-        """A call raised. Above the top tier there is nothing to go to."""
-        tier = self._now()
-        if tier == self._top:
+    def take(self, answer: Any) -> None:
+        """The call came back."""
+        latency_s, cost = time.perf_counter() - self._call_began, _cost_usd(answer, self._prices.get(self._tier))
+        acceptance, error = None, None
+        if self._tier != self._top:
+            try:
+                acceptance = self._router.accept(self._request, answer, mode=self._mode, tier=self._tier)
+            except InputError as wrong:
+                error = str(wrong)
+        kept = self._tier == self._top or (acceptance is not None and acceptance.accept)
+        self._end(Attempt(self._tier, self._models[self._tier], kept, latency_s, cost, acceptance, error))
+        if kept:
+            self._answer = answer
+
+    def fail(self, error: Exception) -> None:
+        """The call raised. Above the top tier there is nothing to go to."""
+        if self._tier == self._top:
             raise error
+        latency_s, told = time.perf_counter() - self._call_began, f"{type(error).__name__}: {error}"[:500]
         # what a failed call cost is not known to us
-        told = f"{type(error).__name__}: {error}"[:500]
-        self._go_up(Attempt(tier, model, False, latency_s, None, error=told))
+        self._end(Attempt(self._tier, self._models[self._tier], False, latency_s, None, error=told))
 
     def finish(self) -> Completion[Any]:
         last = self._attempts[-1]
@@ -200,19 +192,10 @@ class _Course:
     def _top(self) -> str:
         return self._router.tiers[-1]
 
-    def _now(self) -> str:
-        if self.tier is None:
-            raise ValueError("the course has ended")
-        return self.tier
-
-    def _go_up(self, attempt: Attempt) -> None:
-        self._attempts.append(attempt)
-        # not to the next tier: what the gate predicts, and its threshold, are about the top tier's answer
-        self.tier = self._top
-
     def _end(self, attempt: Attempt) -> None:
         self._attempts.append(attempt)
-        self.tier = None
+        # not to the next tier: what the gate predicts, and its threshold, are about the top tier's answer
+        self._tier = self._top
 
 
 def _cost_usd(answer: Any, price: Price | None) -> float | None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learned_router.training.thresholds import NEVER_DOWN, Answers, choose_pair, try_pair
+from learned_router.training.thresholds import NEVER_DOWN, Answers, PairPoint, choose_pairs, try_pair
 
 COSTS = np.array([0.1, 1.0])
 ROWS = 8
@@ -22,6 +22,18 @@ def two(regret: list[float]) -> np.ndarray:
 
 def answers(regret: list[float], refused: tuple[int, ...] = ()) -> Answers:
     return Answers(np.array(regret)[:, None], np.isin(np.arange(len(regret)), refused)[:, None])
+
+
+def choose_pair(
+    predicted: np.ndarray,
+    judged: Answers,
+    truth: np.ndarray,
+    weight: np.ndarray,
+    target: float,
+    known: np.ndarray,
+    costs: np.ndarray,
+) -> PairPoint:
+    return choose_pairs(predicted, judged, truth, weight, {"mode": target}, known, costs)["mode"]
 
 
 # the router cannot tell; the gate can: the small tier is right on the first half
