@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from learned_router.errors import InputError
+from learned_router.request import kind_of
 
 # More calls than this, or tokens with a probability, is a model that ran away: the rest is not read.
 CALLS_READ: Final = 64
@@ -62,13 +63,13 @@ def parse_output(output: Any) -> Output:
     if isinstance(output, Output):
         return _check_output(output)
     if isinstance(output, str):
-        return Output(text=_clean(output))
+        return Output(text=clean_text(output))
     dump = getattr(output, "model_dump", None)  # the clients' own objects are pydantic's
     if callable(dump) and not isinstance(output, type):
         output = dump()
     if not isinstance(output, Mapping):
         raise InputError(
-            f"output is {_kind(output)}; it must be text, a message with 'content' or 'tool_calls', a chat completion, "
+            f"output is {kind_of(output)}; it must be text, a message with 'content' or 'tool_calls', a chat completion, "
             "or a mapping with 'text'"
         )
     if "choices" in output:
@@ -82,7 +83,7 @@ def parse_output(output: Any) -> Output:
 def _check_output(output: Output) -> Output:
     """The output itself, when its fields are what they must be: nothing checks a struct that is made by hand."""
     if output.text is not None and not isinstance(output.text, str):
-        raise InputError(f"output.text is {_kind(output.text)}; it must be text or null")
+        raise InputError(f"output.text is {kind_of(output.text)}; it must be text or null")
     if output.tool_calls is not None:
         calls = output.tool_calls
         if not isinstance(calls, list) or not all(isinstance(c, ToolCall) and isinstance(c.name, str) for c in calls):
@@ -125,11 +126,11 @@ def read_logprobs(logprobs: Any, text: str | None) -> Logprobs | None:
 
 def _parse_completion(choices: Any) -> Output:
     if not isinstance(choices, list | tuple) or not choices:
-        raise InputError(f"output.choices is {_kind(choices)}; it must be a list of at least one choice")
+        raise InputError(f"output.choices is {kind_of(choices)}; it must be a list of at least one choice")
     choice = choices[0]
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if not isinstance(message, Mapping):
-        raise InputError(f"output.choices[0].message is {_kind(message)}; it must be an object with 'content'")
+        raise InputError(f"output.choices[0].message is {kind_of(message)}; it must be an object with 'content'")
     return _parse_message(message, "output.choices[0].message", choice.get("finish_reason"), choice.get("logprobs"))
 
 
@@ -137,13 +138,13 @@ def _parse_message(message: Mapping[Any, Any], place: str, finish_reason: Any, l
     field = "text" if "text" in message else "content"
     text = _parse_text(message.get(field), f"{place}.{field}")
     if text is None and isinstance(message.get("refusal"), str):
-        text = _clean(message["refusal"])
+        text = clean_text(message["refusal"])
     calls = message.get("tool_calls")
     if calls is not None and not isinstance(calls, list | tuple):
-        raise InputError(f"{place}.tool_calls is {_kind(calls)}; it must be a list or null")
+        raise InputError(f"{place}.tool_calls is {kind_of(calls)}; it must be a list or null")
     finish_reason = message.get("finish_reason") if finish_reason is None else finish_reason
     if finish_reason is not None and not isinstance(finish_reason, str):
-        raise InputError(f"{place}.finish_reason is {_kind(finish_reason)}; it must be text or null")
+        raise InputError(f"{place}.finish_reason is {kind_of(finish_reason)}; it must be text or null")
     return Output(
         text=text,
         tool_calls=None
@@ -156,36 +157,39 @@ def _parse_message(message: Mapping[Any, Any], place: str, finish_reason: Any, l
 
 def _parse_text(content: Any, place: str) -> str | None:
     if content is None or isinstance(content, str):
-        return None if content is None else _clean(content)
+        return None if content is None else clean_text(content)
     if not isinstance(content, Sequence) or isinstance(content, bytes | bytearray):
-        raise InputError(f"{place} is {_kind(content)}; it must be text, a list of parts, or null")
+        raise InputError(f"{place} is {kind_of(content)}; it must be text, a list of parts, or null")
     texts = [part if isinstance(part, str) else part.get("text") for part in content if isinstance(part, str | Mapping)]
-    return _clean("".join(text for text in texts if isinstance(text, str)))
+    return clean_text("".join(text for text in texts if isinstance(text, str)))
 
 
 def _parse_call(call: Any, place: str) -> ToolCall:
     if isinstance(call, ToolCall):
         if not isinstance(call.name, str):
-            raise InputError(f"{place}.name is {_kind(call.name)}; it must be text")
+            raise InputError(f"{place}.name is {kind_of(call.name)}; it must be text")
         return call
     if not isinstance(call, Mapping):
-        raise InputError(f"{place} is {_kind(call)}; it must be an object with 'function' or 'name'")
+        raise InputError(f"{place} is {kind_of(call)}; it must be an object with 'function' or 'name'")
     inner = call.get("function")
     function: Mapping[Any, Any] = inner if isinstance(inner, Mapping) else call
     name, arguments = function.get("name"), function.get("arguments")
     if not isinstance(name, str):
-        raise InputError(f"{place}.name is {_kind(name)}; it must be text")
+        raise InputError(f"{place}.name is {kind_of(name)}; it must be text")
+    return ToolCall(clean_text(name), read_arguments(arguments))
+
+
+def read_arguments(arguments: Any) -> Any:
+    """A call's arguments out of the JSON that servers write them as, "" where there are none.
+
+    What does not parse is kept as the model wrote it: it is judged as it is.
+    """
     if isinstance(arguments, str):
-        # what does not parse is kept as the model wrote it: it is judged as it is
         with contextlib.suppress(ValueError, RecursionError):
-            arguments = json.loads(arguments or "{}")
-    return ToolCall(_clean(name), arguments)
+            return json.loads(arguments or "{}")
+    return arguments
 
 
-def _clean(text: str) -> str:
-    # lone surrogates cannot be encoded for the tokenizer
+def clean_text(text: str) -> str:
+    """Without lone surrogates, which JSON can spell and UTF-8 cannot hold."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _kind(value: Any) -> str:
-    return "absent" if value is None else f"of type {type(value).__name__}"

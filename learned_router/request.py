@@ -60,7 +60,7 @@ def parse_request(
         parsed = _parse_mapping({"messages": list(request)})
     else:
         raise InputError(
-            f"request is {_kind(request)}; it must be a prompt (text), a list of messages, or a mapping with 'messages'"
+            f"request is {kind_of(request)}; it must be a prompt (text), a list of messages, or a mapping with 'messages'"
         )
     if tools is not None:
         parsed = msgspec.structs.replace(parsed, tools=_parse_tools(tools))
@@ -69,7 +69,7 @@ def parse_request(
     if not parsed.messages:
         raise InputError("messages is empty; it must hold at least one message")
     if parsed.step is not None and parsed.step not in STEPS:
-        found = repr(parsed.step[:40]) if isinstance(parsed.step, str) else _kind(parsed.step)
+        found = repr(parsed.step[:40]) if isinstance(parsed.step, str) else kind_of(parsed.step)
         raise InputError(f"step is {found}; it must be one of {', '.join(STEPS)}, or absent")
     return parsed
 
@@ -79,16 +79,16 @@ def _parse_mapping(request: Mapping[Any, Any]) -> Request:
     if messages is None and "prompt" in request:
         prompt = request["prompt"]
         if not isinstance(prompt, str):
-            raise InputError(f"prompt is {_kind(prompt)}; it must be text")
+            raise InputError(f"prompt is {kind_of(prompt)}; it must be text")
         messages = [{"role": "user", "content": prompt}]
     if not isinstance(messages, list | tuple):
-        raise InputError(f"messages is {_kind(messages)}; it must be a list of at least one message")
+        raise InputError(f"messages is {kind_of(messages)}; it must be a list of at least one message")
     response_format = request.get("response_format")
     if response_format is not None and not isinstance(response_format, Mapping):
-        raise InputError(f"response_format is {_kind(response_format)}; it must be an object or null")
+        raise InputError(f"response_format is {kind_of(response_format)}; it must be an object or null")
     step = request.get("step")
     if step is not None and not isinstance(step, str):
-        raise InputError(f"step is {_kind(step)}; it must be one of {', '.join(STEPS)}, or absent")
+        raise InputError(f"step is {kind_of(step)}; it must be one of {', '.join(STEPS)}, or absent")
     return Request(
         messages=[_parse_message(message, index) for index, message in enumerate(messages)],
         tools=_parse_tools(request.get("tools")),
@@ -101,14 +101,14 @@ def _parse_message(message: Any, index: int) -> Message:
     if isinstance(message, Message):
         return message
     if not isinstance(message, Mapping):
-        raise InputError(f"messages[{index}] is {_kind(message)}; it must be an object with 'role' and 'content'")
+        raise InputError(f"messages[{index}] is {kind_of(message)}; it must be an object with 'role' and 'content'")
     role, content, calls = message.get("role"), message.get("content"), message.get("tool_calls")
     if not isinstance(role, str):
-        raise InputError(f"messages[{index}].role is {_kind(role)}; it must be text such as 'user'")
+        raise InputError(f"messages[{index}].role is {kind_of(role)}; it must be text such as 'user'")
     if content is not None and not isinstance(content, str | list | tuple):
-        raise InputError(f"messages[{index}].content is {_kind(content)}; it must be text, a list of parts, or null")
+        raise InputError(f"messages[{index}].content is {kind_of(content)}; it must be text, a list of parts, or null")
     if calls is not None and not isinstance(calls, list | tuple):
-        raise InputError(f"messages[{index}].tool_calls is {_kind(calls)}; it must be a list or null")
+        raise InputError(f"messages[{index}].tool_calls is {kind_of(calls)}; it must be a list or null")
     return Message(
         role=role,
         content=list(content) if isinstance(content, tuple) else content,
@@ -123,14 +123,15 @@ def _parse_tools(tools: Any) -> list[dict[str, Any]]:
     if tools is None:
         return []
     if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Sequence):
-        raise InputError(f"tools is {_kind(tools)}; it must be a list of tool definitions")
+        raise InputError(f"tools is {kind_of(tools)}; it must be a list of tool definitions")
     for index, tool in enumerate(tools):
         if not isinstance(tool, Mapping):
-            raise InputError(f"tools[{index}] is {_kind(tool)}; it must be an object with 'function' or 'name'")
+            raise InputError(f"tools[{index}] is {kind_of(tool)}; it must be an object with 'function' or 'name'")
     return [dict(tool) for tool in tools]
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What was found where something else was wanted, for a message."""
     return "absent" if value is None else f"of type {type(value).__name__}"
 
 

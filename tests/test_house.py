@@ -17,8 +17,8 @@ PACKAGE = ROOT / "learned_router"
 # A room may import from the rooms of lower floors only.
 FLOORS = (
     {"errors"},
-    {"request", "answer", "policy", "pricing"},
-    {"request_features", "said", "schema_checks"},
+    {"request", "policy", "pricing"},
+    {"answer", "request_features", "said", "schema_checks"},
     {"call_values", "reasoning_checks", "answer_text"},
     {"call_checks"},
     {"answer_features"},

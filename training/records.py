@@ -6,7 +6,6 @@ reason, and its first occurrences are kept with file and line, so that nothing d
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import zlib
@@ -318,12 +317,7 @@ def _flatten_call(call: Any) -> Any:
     if not isinstance(call, dict) or not isinstance(call.get("function"), dict):
         return call
     function = call["function"]
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        # what does not parse is kept as the model wrote it: the grader and the gate judge it
-        with contextlib.suppress(ValueError, RecursionError):
-            arguments = json.loads(arguments or "{}")  # as servers write the call of a tool without parameters
-    return {"name": function.get("name"), "arguments": arguments}
+    return {"name": function.get("name"), "arguments": answer.read_arguments(function.get("arguments"))}
 
 
 def without_surrogates(value: Any) -> Any:

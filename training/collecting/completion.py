@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from learned_router.answer import read_logprobs
+from learned_router.answer import clean_text, read_logprobs
 from learned_router.training.records import Output, Record, ToolCall
 
 BodyBuilder = Callable[[Record, str], dict[str, Any]]
@@ -78,7 +78,7 @@ def read_output(data: Any, latency_s: float, *, calls_in_text: bool = False) -> 
     usage = data.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     return Output(
-        text=None if text is None else _clean(text),
+        text=None if text is None else clean_text(text),
         tool_calls=read,
         # an answer that ended by itself needs no reason
         finish_reason=ended if isinstance(ended, str) and ended not in ENDED_BY_ITSELF else None,
@@ -91,9 +91,9 @@ def read_output(data: Any, latency_s: float, *, calls_in_text: bool = False) -> 
 
 def read_call(function: dict[str, Any]) -> ToolCall:
     """One call out of OpenAI's ``{"name", "arguments": "<json>"}``. Arguments that do not parse stay as written."""
-    name, arguments = _clean(str(function["name"])), function.get("arguments")
+    name, arguments = clean_text(str(function["name"])), function.get("arguments")
     if isinstance(arguments, str):
-        written, arguments = _clean(arguments), _clean(arguments)
+        written, arguments = clean_text(arguments), clean_text(arguments)
         # kept as the model wrote it: the grader judges it
         with contextlib.suppress(ValueError, RecursionError):
             arguments = json.loads(written or "{}")
@@ -161,8 +161,3 @@ def _told_error(data: Any) -> str | None:
 
 def _count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
-def _clean(text: str) -> str:
-    """Without lone surrogates, which JSON can spell and UTF-8 cannot hold: an answer that was paid for is never lost."""
-    return text.encode("utf-8", "replace").decode()
