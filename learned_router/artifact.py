@@ -18,7 +18,8 @@ from learned_router.view import GATE_FEATURES, AnswerViewSpec, ViewSpec
 SCHEMA_VERSION: Final = 1
 CONFIG: Final = "config.json"
 GATE: Final = "gate.onnx"
-FILES: Final = ("model.onnx", "tokenizer.json", "certificate.json", "metrics.json", "reference.jsonl", "README.md")
+CERTIFICATE: Final = "certificate.json"
+FILES: Final = ("model.onnx", "tokenizer.json", CERTIFICATE, "metrics.json", "reference.jsonl", "README.md")
 # Far above any encoder of this kind; a folder that claims more is not read into memory.
 LARGEST_FILE_BYTES: Final = 2 * 1024**3
 

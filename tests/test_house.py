@@ -24,7 +24,7 @@ FLOORS = (
     {"answer_features"},
     {"view"},
     {"artifact", "encoder"},
-    {"gate"},
+    {"gate", "certificate"},
     {"router"},
     {"replay", "patterns"},
     {"__init__"},

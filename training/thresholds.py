@@ -15,6 +15,8 @@ from learned_router.policy import choose_tier
 # Below every predicted regret, the least of which is -1: everything goes to the top tier.
 NEVER_DOWN = -2.0
 
+# Candidates of the router's threshold alone, where a certificate walks down them
+ROUTE_CANDIDATES = 100
 # Candidates of each of two thresholds that are chosen together: quantiles of what is predicted
 PAIR_CANDIDATES = 41
 # Levels of cost, up to that of the top tier for everything, at each of which one pair is considered
@@ -164,30 +166,53 @@ def try_pair(
     costs: np.ndarray,
 ) -> PairPoint:
     """What router and gate would do with two thresholds; arguments as ``choose_pairs`` takes them."""
-    rows, top = np.arange(len(truth)), predicted.shape[1] - 1
-    allowed = predicted[:, -1:] - predicted[:, :-1] <= route
-    taken = np.where(known & allowed.any(axis=1), allowed.argmax(axis=1), top)
-    tried = taken < top
-    lower = np.minimum(taken, top - 1)
-    kept_answer = tried & ~answers.refused[rows, lower] & (answers.regret[rows, lower] <= accept)
-    quality = np.where(kept_answer, truth[rows, lower], truth[:, -1])
-    spent = np.where(tried, costs[lower], 0.0) + np.where(kept_answer, 0.0, costs[-1])
+    first, last = follow(predicted, known, route, answers, accept)
+    top = predicted.shape[1] - 1
+    quality = truth[np.arange(len(truth)), last]
+    escalated = (first < top) & (last == top)
+    spent = costs[first] + np.where(escalated, costs[-1], 0.0)
     total, at_top = max(float(weight.sum()), 1e-12), float(weight @ truth[:, -1])
     return PairPoint(
         route=route,
         accept=accept,
         kept=float(weight @ quality) / at_top if at_top > 0 else float("nan"),
         cost=float(weight @ spent) / (total * float(costs[-1])),
-        tried=float(weight @ tried) / total,
-        escalated=float(weight @ (tried & ~kept_answer)) / total,
+        tried=float(weight @ (first < top)) / total,
+        escalated=float(weight @ escalated) / total,
     )
 
 
-def _candidates(regrets: np.ndarray) -> list[float]:
+def follow(
+    predicted: np.ndarray,
+    known: np.ndarray,
+    route: float,
+    answers: Answers | None = None,
+    accept: float = NEVER_DOWN,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the tier that is called first and of the tier whose answer is used, each (n,).
+
+    The two differ where a gate, if ``answers`` says what it makes of them, does not keep a lower tier's answer.
+    """
+    rows, top = np.arange(len(predicted)), predicted.shape[1] - 1
+    allowed = predicted[:, -1:] - predicted[:, :-1] <= route
+    first = np.where(known & allowed.any(axis=1), allowed.argmax(axis=1), top)
+    if answers is None:
+        return first, first
+    lower = np.minimum(first, top - 1)
+    keeps = ~answers.refused[rows, lower] & (answers.regret[rows, lower] <= accept)
+    return first, np.where(keeps, first, top)
+
+
+def trace_thresholds(predicted: np.ndarray, known: np.ndarray) -> list[float]:
+    """Thresholds of the router alone, least first: midway between predicted regrets, at equal shares of rows."""
+    return _candidates(_least_threshold(predicted)[known], ROUTE_CANDIDATES)[1:]
+
+
+def _candidates(regrets: np.ndarray, count: int = PAIR_CANDIDATES) -> list[float]:
     """Thresholds to try, from one below all regrets to one above: midway between neighbours, at equal shares of rows."""
     values = np.unique(regrets[np.isfinite(regrets)])
     edges = [*((values[:-1] + values[1:]) / 2)]
-    some = edges[:: max(1, len(edges) // PAIR_CANDIDATES)]
+    some = edges[:: max(1, len(edges) // count)]
     return [NEVER_DOWN, *map(float, some), 1.0]
 
 
