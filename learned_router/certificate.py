@@ -44,9 +44,9 @@ class Slice(msgspec.Struct, frozen=True, omit_defaults=True):
 class Saving(msgspec.Struct, frozen=True):
     """What a mode is expected to save of the bill of "everything to the top tier", from the calibration split.
 
-    calls: cost of calls, wasted calls of lower tiers included, over that bill. router: cost of deciding, over that bill; None
-    where prices are not known in USD. net: 1 - calls - router, the share saved. labels: cost of the labels, in calls of
-    the top tier, had both answers been bought; break_even_calls: after so many calls they are earned back, None where
+    calls: cost of calls, wasted calls of lower tiers included, over that bill. router: cost of deciding, over that bill;
+    None where prices are not known in USD. net: 1 - calls - router, the share saved. labels: cost of the labels, in calls
+    of the top tier, had both answers been bought; break_even_calls: after so many calls they are earned back, None where
     nothing is saved.
     """
 

@@ -5,9 +5,9 @@ Knows predictions, grades and thresholds as arrays; nothing of text, graphs or f
 How it holds. Calibration labels are in two parts. The *tuning* part chose everything that a decision depends on: scaling,
 the limits of what is known, and here the path of thresholds, from "hardly anything below the top tier" down to
 "everything". The *proof* part chose nothing: given the path, its units are independent draws. Going down the path, each
-point is tested at the full delta against H0 "it keeps less than the target", and the walk ends before the first point that is not
-shown: a point that breaks the promise is taken only if the first such point of the path was wrongly shown, which has
-chance ≤ delta (fixed-sequence testing, as in Learn then Test, Angelopoulos et al. 2021). So a fine path costs nothing.
+point is tested at the full delta against H0 "it keeps less than the target", and the walk ends before the first point that
+is not shown: a point that breaks the promise is taken only if the first such point of the path was wrongly shown, which
+has chance ≤ delta (fixed-sequence testing, as in Learn then Test, Angelopoulos et al. 2021). So a fine path costs nothing.
 Everything to the top tier needs no test. Where steps have thresholds of their own, each slice has its share of delta, and
 if every slice keeps the target, so do all calls together (Bonferroni).
 """
@@ -219,7 +219,7 @@ def walk(shown: np.ndarray) -> int:
 
 
 def rows_needed(values: np.ndarray, low: float, delta: float, rows_per_unit: float) -> float:
-    """About how many rows it takes to show the easiest column with chance ``POWER``; inf where the estimate speaks against it.
+    """About how many rows show the easiest column with chance ``POWER``; inf where the estimate speaks against it.
 
     values: as ``unit_margins`` gives them, of the points that would be worth it.
     """
@@ -274,7 +274,7 @@ def _prove_slice(
 
 
 def _is_binary(rows: Rows) -> bool:
-    """Whether every call is a success or a loss of 1: the top tier always right, calls alone in their unit, of one weight."""
+    """Whether every call is a success or a loss of 1: the top tier always right, calls of one weight, each its own unit."""
     return bool(
         len(rows)
         and (rows.truth[:, -1] == 1.0).all()
