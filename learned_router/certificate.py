@@ -136,10 +136,11 @@ class Certificate(msgspec.Struct, frozen=True):
     modes: dict[str, ModePromises]
 
 
-def read_certificate(folder: Path) -> Certificate:
+def find_certificate(folder: Path) -> Certificate | None:
     """The certificate of an artifact's folder, which ``read_artifact`` has checked against its hash.
 
-    Raises ArtifactError when it is none, or of a newer version.
+    None in an artifact of before there were any, which promises nothing. Raises ArtifactError when it is none, or of a newer
+    version.
     """
     place = folder / CERTIFICATE
     try:
@@ -151,9 +152,7 @@ def read_certificate(folder: Path) -> Certificate:
                 "Upgrade it: pip install -U learned-router"
             )
         if version < 1:
-            raise ArtifactError(
-                f"{place}: made before certificates were; nothing is promised. Train the artifact again for one"
-            )
+            return None
         return msgspec.json.decode(raw, type=Certificate)
     except OSError as error:
         raise ArtifactError(f"{place}: cannot be read ({error.strerror}); export the artifact again") from None

@@ -16,11 +16,13 @@ import typer
 from rich.table import Table
 
 from learned_router import __version__, pipeline_commands
+from learned_router.certificate import find_certificate
 from learned_router.errors import InputError, LearnedRouterError
 from learned_router.pipeline_commands import missing_package
+from learned_router.policy import NEVER_DOWN
 from learned_router.replay import read_references, replay
 from learned_router.router import Decision, Router
-from learned_router.terminal import ArtifactFolder, JsonFlag, errors, output, print_json
+from learned_router.terminal import ArtifactFolder, JsonFlag, errors, output, print_json, show_certificate
 
 app = typer.Typer(
     name="learned-router",
@@ -96,11 +98,11 @@ def _route_line(router: Router, line: bytes, number: int, step: str | None) -> b
 
 @app.command()
 def info(router: ArtifactFolder, json: JsonFlag = False) -> None:
-    """Print what an artifact is: tiers, modes, what it was trained on, whether it is certified."""
+    """Print what an artifact is: tiers, modes, what each promises, what it was trained on."""
     loaded = Router.load(router)
-    config = loaded.config
+    config, certificate = loaded.config, find_certificate(loaded.path)
     if json:
-        print_json(config)
+        print_json({**msgspec.to_builtins(config), "certificate": certificate})
         return
     output.print(f"{loaded.name}  schema {config.schema_version}, {config.provenance.created}", highlight=False)
     tiers = Table("tier", "model", "context tokens", "lacks", title="Tiers, cheapest first", title_justify="left")
@@ -108,22 +110,23 @@ def info(router: ArtifactFolder, json: JsonFlag = False) -> None:
         tiers.add_row(
             tier.name, tier.model, str(tier.context_tokens or "unknown"), ", ".join(tier.lacks) or "nothing known"
         )
-    modes = Table("mode", "target", "threshold", "certified", title="Modes", title_justify="left")
+    modes = Table("mode", "target", "threshold", "certified", title="Modes, the router alone", title_justify="left")
     for name, point in config.modes.items():
         default = " (default)" if name == config.default_mode else ""
-        modes.add_row(
-            name + default, f"{point.target:.0%}", f"{point.threshold:.4f}", "yes" if point.certified else "no"
-        )
+        modes.add_row(name + default, f"{point.target:.0%}", _threshold(point.threshold), _certified(point.certified))
     output.print(tiers, modes)
     if config.gate:
-        gated = Table("mode", "router", "gate", title="Thresholds with the gate", title_justify="left")
+        gated = Table("mode", "router", "gate", "certified", title="Thresholds with the gate", title_justify="left")
         for name, point in config.modes.items():
             if point.gated:
-                gated.add_row(name, f"{point.gated.route:.4f}", f"{point.gated.accept:.4f}")
+                both = (_threshold(point.gated.route), _threshold(point.gated.accept))
+                gated.add_row(name, *both, _certified(point.gated.certified))
         output.print(gated)
         calls = ", ".join(f"{tier} {cost:.4f}" for tier, cost in config.call_costs.items())
         known = "at known prices" if config.prices else "assumed, for want of prices"
         output.print(f"cost of an average call, the top tier's being 1: {calls} ({known})", highlight=False)
+    if certificate:
+        show_certificate(certificate, output)
     provenance = config.provenance
     output.print(
         f"recipe {provenance.recipe} ({provenance.recipe_sha256[:12]}), labels {provenance.labels_sha256[:12]}, "
@@ -133,6 +136,14 @@ def info(router: ArtifactFolder, json: JsonFlag = False) -> None:
         sep="\n",
         highlight=False,
     )
+
+
+def _threshold(value: float) -> str:
+    return f"{value:.4f}" if value > NEVER_DOWN else "never down"
+
+
+def _certified(certified: bool) -> str:
+    return "yes" if certified else "no"
 
 
 @app.command()

@@ -87,18 +87,19 @@ class Gate:
         ]
         return Seen(tier, *self._encoder.predict(views), failures)
 
-    def decide(self, seen: Seen, mode: str) -> list[Acceptance]:
-        """What a mode makes of what was seen."""
+    def decide(self, seen: Seen, mode: str, steps: Sequence[str | None]) -> list[Acceptance]:
+        """What a mode makes of what was seen. steps: of the requests, None where it is not known."""
         point = self._modes[mode].gated
         if point is None:  # the artifact's reader refuses a gate without it
             raise ValueError(f"mode {mode!r} has no threshold of the gate")
         found = []
-        for quality, ood, cut, failures in zip(
-            seen.prediction.quality, seen.prediction.ood, seen.cuts, seen.failures, strict=True
+        for quality, ood, cut, failures, step in zip(
+            seen.prediction.quality, seen.prediction.ood, seen.cuts, seen.failures, steps, strict=True
         ):
+            threshold = point.accept_of(step)
             own, top = float(quality[0]), float(quality[1])
             relative_ood = float(ood) / self._config.ood_threshold
-            accept, reason, regret = judge_output((own, top), point.accept, failures, relative_ood > 1.0)
+            accept, reason, regret = judge_output((own, top), threshold, failures, relative_ood > 1.0)
             found.append(
                 Acceptance(
                     accept=accept,
@@ -107,7 +108,7 @@ class Gate:
                     confidence=as_good_probability(own, top, self._config.confidence),
                     quality={seen.tier: own, self._tiers[-1]: top},
                     regret=regret,
-                    threshold=point.accept,
+                    threshold=threshold,
                     ood=relative_ood,
                     truncated=cut,
                     mode=mode,

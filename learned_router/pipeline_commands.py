@@ -16,7 +16,7 @@ from learned_router.errors import InputError, MissingExtraError
 from learned_router.policy import Tier
 from learned_router.pricing import parse_prices
 from learned_router.router import Router
-from learned_router.terminal import ArtifactFolder, JsonFlag, errors, output, print_json
+from learned_router.terminal import ArtifactFolder, JsonFlag, errors, output, print_json, show_certificate
 
 if TYPE_CHECKING:
     from learned_router.training.recipe import Recipe
@@ -193,9 +193,14 @@ def train(
     target: Annotated[
         list[float] | None, typer.Option(help="Share of the top tier's quality to keep, as 0.95; one mode for each.")
     ] = None,
-    delta: Annotated[
-        float, typer.Option(help="Allowed probability that a promise fails; kept for the certificate.")
-    ] = 0.05,
+    delta: Annotated[float, typer.Option(help="Allowed probability that a mode's promise fails.")] = 0.05,
+    allow_uncertified: Annotated[
+        bool,
+        typer.Option(
+            "--allow-uncertified",
+            help="Where a promise cannot be proved, route by estimate; else everything goes to the top tier.",
+        ),
+    ] = False,
     model: Annotated[
         list[str] | None, typer.Option(help="NAME=MODEL: what decisions call a tier's model; else as in the labels.")
     ] = None,
@@ -248,13 +253,14 @@ def train(
         out,
         chosen,
         seed=seed,
-        delta=delta,
         tiers=_tiers(
             label_set,
             _pairs(model or [], "--model"),
             _pairs(context or [], "--context"),
             _pairs(lacks or [], "--lacks"),
         ),
+        delta=delta,
+        allow_uncertified=allow_uncertified,
         gate=gate,
         prices=parse_prices(price or []),
         references=labels_room.load_labels([reference]).labels if reference else None,
@@ -264,10 +270,14 @@ def train(
         console=None if quiet or json else errors,
     )
     if json:
-        print_json({"out": str(out), "router": run.router.name, "evaluation": run.evaluation})
+        certificate = run.certificate
+        print_json(
+            {"out": str(out), "router": run.router.name, "evaluation": run.evaluation, "certificate": certificate}
+        )
         return
     if run.evaluation:
         _training("report").render(run.evaluation, output)
+    show_certificate(run.certificate, output)
     output.print(f"wrote {out}", highlight=False)
 
 

@@ -15,6 +15,7 @@ class Reason(enum.StrEnum):
 
     GOOD_ENOUGH = "good_enough"  # the cheapest tier whose predicted regret is within the threshold
     REGRET_TOO_HIGH = "regret_too_high"  # every cheaper tier is predicted to lose more than the threshold allows
+    UNCERTIFIED = "uncertified"  # no threshold was proved to keep the mode's target: the top tier
     OUT_OF_DISTRIBUTION = "out_of_distribution"  # unlike the labels the router learned from: the top tier
     EMPTY_REQUEST = "empty_request"  # nothing to judge: the top tier
     CONTEXT_TOO_LONG = "context_too_long"  # a cheaper tier would do, but the request does not fit its context window
@@ -27,6 +28,9 @@ class Reason(enum.StrEnum):
     NOT_JSON = "not_json"  # JSON was asked for, and there is none
     CUT_OFF = "cut_off"  # the server says that the answer reached its limit of tokens
 
+
+# A threshold below every predicted regret, the least of which is -1: everything goes to the top tier.
+NEVER_DOWN: Final = -2.0
 
 # What may be wrong with an answer whatever the model predicts; each may be switched off.
 RULES: Final = (
@@ -48,14 +52,26 @@ class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
     lacks: tuple[str, ...] = ()
 
 
-class GatedPoint(msgspec.Struct, frozen=True):
+class GatedPoint(msgspec.Struct, frozen=True, omit_defaults=True):
     """Thresholds of router and gate that were chosen together, both regrets allowed, in quality units.
 
-    route: before the call, for answers that the gate will see. accept: of the answer.
+    route: before the call, for answers that the gate will see. accept: of the answer. steps: pairs of the two that replace
+    them for some steps. certified: whether ``certificate.json`` backs them.
     """
 
     route: float
     accept: float
+    steps: dict[str, tuple[float, float]] = {}
+    certified: bool = False
+
+    def route_of(self, step: str) -> float:
+        return self.steps[step][0] if step in self.steps else self.route
+
+    def accept_of(self, step: str | None) -> float:
+        """The threshold of an answer to a request of ``step``; of all steps the strictest where it is not known."""
+        if step is None:
+            return min([self.accept, *(accept for _, accept in self.steps.values())])
+        return self.steps[step][1] if step in self.steps else self.accept
 
 
 class Mode(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -71,6 +87,12 @@ class Mode(msgspec.Struct, frozen=True, omit_defaults=True):
     steps: dict[str, float] = {}
     certified: bool = False
     gated: GatedPoint | None = None
+
+    def threshold_of(self, step: str, *, gated: bool = False) -> float:
+        """The regret allowed before the call, for a request of ``step``. gated: the gate will see the answer."""
+        if gated and self.gated:
+            return self.gated.route_of(step)
+        return self.steps.get(step, self.threshold)
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -96,6 +118,8 @@ def choose_tier(quality: Sequence[float], threshold: float, blocked: Mapping[int
         raise ValueError(f"quality is {list(quality)!r}; it must hold a finite number for each tier")
     blocked = blocked or {}
     top = len(quality) - 1
+    if threshold <= NEVER_DOWN:
+        return Choice(top, Reason.UNCERTIFIED, 0.0)
     reason = Reason.REGRET_TOO_HIGH
     for index in range(top):
         regret = quality[top] - quality[index]
@@ -125,6 +149,8 @@ def judge_output(
         return False, failures[0], regret
     if unlike:
         return False, Reason.OUT_OF_DISTRIBUTION, regret
+    if threshold <= NEVER_DOWN:
+        return False, Reason.UNCERTIFIED, regret
     if regret > threshold:
         return False, Reason.REGRET_TOO_HIGH, regret
     return True, Reason.GOOD_ENOUGH, regret

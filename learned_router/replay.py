@@ -103,9 +103,7 @@ def _near_gate(router: Router, tier: str, answers: Sequence[tuple[Request, Outpu
     references = []
     judged = router.accept_modes([r for r, _ in answers], [o for _, o in answers], tier=tier) if answers else {}
     for mode, found in judged.items():
-        decided = sorted(
-            (abs(a.regret - a.threshold), index) for index, a in enumerate(found) if -1.0 <= a.threshold <= 1.0
-        )
+        decided = sorted((abs(a.regret - a.threshold), index) for index, a in enumerate(found))
         for accepted in (True, False):
             some = [(margin, i) for margin, i in decided if found[i].accept is accepted][: per_mode // 2]
             for margin, i in some:

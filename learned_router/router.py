@@ -127,19 +127,28 @@ class Router:
         """
         name = self._mode if mode is None else self._known_mode(mode)
         gate, lower = self._gated(), self._lower_tier(tier)
-        seen = gate.look([parse_request(request, tools=tools, step=step)], [parse_output(output)], lower)
-        return gate.decide(seen, name)[0]
+        parsed = parse_request(request, tools=tools, step=step)
+        seen = gate.look([parsed], [parse_output(output)], lower)
+        return gate.decide(seen, name, [parsed.step])[0]
 
     def accept_modes(
-        self, requests: Sequence[Any], outputs: Sequence[Any], *, tier: str | None = None
+        self,
+        requests: Sequence[Any],
+        outputs: Sequence[Any],
+        *,
+        tier: str | None = None,
+        steps: Sequence[str | None] | None = None,
     ) -> dict[str, list[Acceptance]]:
         """What ``accept`` says in every mode of many answers of one tier, at the cost of one: for evaluation.
 
+        steps: whose thresholds hold, as ``Decision.step`` tells them; those of the requests if not given.
         Raises InputError as ``accept`` does.
         """
         gate, lower = self._gated(), self._lower_tier(tier)
-        seen = gate.look(_parse_all(requests), [parse_output(output) for output in outputs], lower)
-        return {mode: gate.decide(seen, mode) for mode in self.modes}
+        parsed = _parse_all(requests)
+        seen = gate.look(parsed, [parse_output(output) for output in outputs], lower)
+        known = [request.step for request in parsed] if steps is None else steps
+        return {mode: gate.decide(seen, mode, known) for mode in self.modes}
 
     @property
     def has_gate(self) -> bool:
@@ -212,8 +221,7 @@ class Router:
     ) -> Decision:
         config = self._config
         step = request.step or config.steps[step_index]
-        point = config.modes[mode]
-        threshold = point.gated.route if gated and point.gated else point.steps.get(step, point.threshold)
+        threshold = config.modes[mode].threshold_of(step, gated=gated)
         relative_ood = ood / config.ood_threshold
         choice = self._choose(request, quality, threshold, relative_ood)
         tier = config.tiers[choice.index]

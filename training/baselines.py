@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from learned_router.request import message_text
 from learned_router.training.metrics import apgr, trace_curve
-from learned_router.training.records import Label
+from learned_router.training.records import Label, unit_of
 
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
@@ -61,7 +61,7 @@ def tabulate(labels: Sequence[Label], small: str, top: str) -> Rows:
         np.array([label.quality[small] for label in labels], dtype=np.float64),
         np.array([label.quality[top] for label in labels], dtype=np.float64),
         np.array([label.weight for label in labels], dtype=np.float64),
-        np.array([label.group or label.session or label.id for label in labels], dtype=np.str_),
+        np.array([unit_of(label) for label in labels], dtype=np.str_),
     )
 
 

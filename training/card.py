@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from learned_router.artifact import Config
+from learned_router.certificate import Certificate
 from learned_router.training.costs import CostModel
 from learned_router.training.evaluation import Evaluation
 from learned_router.training.pretrained import Pretrained
+from learned_router.training.promise_pages import describe_promises
 from learned_router.training.report import markdown_tables
-from learned_router.training.thresholds import PairPoint
 
 
 class UnseenFigures(NamedTuple):
@@ -36,22 +37,17 @@ def write_card(
     gate_bytes: int | None,
     agreement: str,
     costs: CostModel,
-    pairs: Mapping[str, PairPoint],
+    certificate: Certificate,
     why_no_gate: str,
     note: str,
     encoder: Pretrained | None = None,
 ) -> str:
     """Markdown of the card. evaluation: on the test split, None where there is none. agreement: graph against model.
 
-    gate_bytes, pairs: of the gate, None and empty where there is none, and why_no_gate says why. encoder: the
+    gate_bytes: of the gate, None where there is none, and why_no_gate says why. encoder: the
     routing-pretrained one that training began with, if it was one.
     """
     tiers = " → ".join(f"`{tier.name}` ({tier.model})" for tier in config.tiers)
-    modes = "\n".join(
-        f"| {name}{' (default)' if name == config.default_mode else ''} | {mode.target:.0%} | {mode.threshold:.4f} | "
-        f"{'yes' if mode.certified else 'no'} |"
-        for name, mode in config.modes.items()
-    )
     provenance = config.provenance
     sources = "\n".join(
         f"| {source} | {count:,} | {provenance.licences.get(source, 'not stated')} |"
@@ -77,16 +73,9 @@ decision = router.route("list my recent commits")
 print(decision.tier, decision.reason, decision.confidence)
 ```
 
-## Modes
+## What it promises
 
-A threshold is the predicted regret allowed. It was chosen on the calibration split by a point estimate: **no mode is
-certified**, so the share of quality kept on new traffic may fall short of the target.
-
-| mode | target | threshold | certified |
-|---|---|---|---|
-{modes}
-
-{_gate_modes(config, pairs, costs)}
+{describe_promises(config, certificate, costs)}
 ## Measured on the test split
 
 {measured}
@@ -122,45 +111,6 @@ def _gate_sentence(gate_bytes: int | None, why_no_gate: str) -> str:
         "Its gate, `router.accept(request, output)`, looks at the lower tier's answer and says whether to keep it or to ask "
         "the top tier."
     )
-
-
-def _gate_modes(config: Config, pairs: Mapping[str, PairPoint], costs: CostModel) -> str:
-    if not pairs:
-        return ""
-    rows = "\n".join(
-        f"| {name} | {pair.route:.4f} | {pair.accept:.4f} | {pair.kept:.1%} | {pair.cost:.1%} | {pair.tried:.1%} | "
-        f"{pair.escalated:.1%} |"
-        for name, pair in pairs.items()
-    )
-    calls = ", ".join(f"`{tier}` {cost:.4f}" for tier, cost in costs.calls.items())
-    if costs.assumed:
-        where = (
-            "The prices of these models are not known, so these costs are **assumed**: `learned-router train --price "
-            "NAME=IN,OUT` takes real ones."
-        )
-    else:
-        prices = "; ".join(
-            f"`{tier}` {price.input_per_million:g} and {price.output_per_million:g} $ ({price.source}, {price.as_of})"
-            for tier, price in costs.prices.items()
-        )
-        where = f"Prices of a million tokens in and out: {prices}."
-    return f"""
-### With the gate
-
-`decision = router.route(request, gated=True)`, then the call, then, unless it went to the top tier,
-`router.accept(request, output, tier=decision.tier, mode=decision.mode)`; `Cascade` does the three. The two
-thresholds of a mode were chosen together on the calibration split: the last pair, on a path from dear to cheap that
-predictions draw, before the estimate falls below the target; figures of that split, point estimates:
-
-| mode | router | gate | kept | cost | tried low | escalated |
-|---|---|---|---|---|---|---|
-{rows}
-
-**Cost model.** A call that goes up costs one top-tier call; one that is tried below costs that tier's call, and a top-tier
-call too where its answer is not kept. An average call costs, the top tier's being 1: {calls}, at {costs.input_tokens:,.0f}
-tokens in and {costs.output_tokens:,.0f} out (counted by the log, else four characters a token; a top-tier answer is taken to
-be as long as the lower tier's). {where}
-"""
 
 
 def _before(encoder: Pretrained | None) -> str:

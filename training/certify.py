@@ -21,8 +21,9 @@ import msgspec
 import numpy as np
 from scipy.stats import norm
 
+from learned_router.policy import NEVER_DOWN
 from learned_router.training.betting import LARGEST_SHARE, bet_above_zero, binomial_above_zero
-from learned_router.training.thresholds import NEVER_DOWN, Answers, follow, trace_path, trace_thresholds
+from learned_router.training.thresholds import Answers, follow, trace_path, trace_thresholds
 
 # A slice of its own is expected to bring this many times the calls without which no point could be shown
 OWN_SLICE = 3.0
@@ -155,7 +156,9 @@ def prove(
         mask = np.isin(proof.step, steps) if steps else others
         drawn = np.isin(tuning.step, steps) if steps else ~np.isin(tuning.step, [*plan.own, *plan.rare])
         path = draw_path(tuning.take(drawn) if drawn.sum() >= LEAST_PATH_ROWS else tuning, costs)
-        found.append(_prove_slice(proof, mask, steps, path, target, share, limit, spread, binary, seed))
+        found.append(
+            _prove_slice(proof, mask, tuning.take(drawn), steps, path, target, share, limit, spread, binary, seed)
+        )
     if plan.rare:
         mask = np.isin(proof.step, plan.rare)
         accept = None if proof.answers is None else NEVER_DOWN
@@ -238,6 +241,7 @@ def rows_needed(values: np.ndarray, low: float, delta: float, rows_per_unit: flo
 def _prove_slice(
     proof: Rows,
     mask: np.ndarray,
+    tuning: Rows,
     steps: tuple[str, ...],
     path: list[tuple[float, float | None]],
     target: float,
@@ -252,7 +256,7 @@ def _prove_slice(
     reviewed = ~np.isnan(rows.reviewed)
     bound = "binomial" if binary and not reviewed.any() else "betting"
     never = (NEVER_DOWN, None if proof.answers is None else NEVER_DOWN)
-    if not units or not path:
+    if not path:
         return Proved(steps, False, *never, delta, bound, mask, units, None)
     used = follow_path(rows, path)
     values, low = unit_margins(rows, used, target, limit, seed)
@@ -261,16 +265,30 @@ def _prove_slice(
     else:
         shown = bet_above_zero(values, low, delta, prior_variance=spread)
     down = used < proof.predicted.shape[1] - 1
-    shares = down.mean(axis=0)
+    shares = down.mean(axis=0) if len(rows) else np.zeros(len(path))
     last = walk(shown) - 1
     certified = last >= 0 and shares[last] > 0
-    more = None
-    if not certified:
-        worth = shares >= min(LEAST_SHARE, shares.max())
-        needed = rows_needed(values[:, worth], low, delta, len(rows) / units)
-        more = None if math.isinf(needed) else max(1, math.ceil(needed) - len(rows))
     route, accept = path[last] if certified else never
+    more = None if certified else _more_rows(rows, tuning, path, target, delta, limit)
     return Proved(steps, bool(certified), route, accept, delta, bound, mask, units, more)
+
+
+def _more_rows(
+    proof: Rows, tuning: Rows, path: list[tuple[float, float | None]], target: float, delta: float, limit: float
+) -> int | None:
+    """Proof rows that lack, estimated from both parts, since it is a plan and no proof; None where no number would do."""
+    used = [follow_path(rows, path) for rows in (proof, tuning)]
+    margins, lows = zip(
+        *(unit_margins(rows, some, target, limit, 0) for rows, some in zip((proof, tuning), used, strict=True)),
+        strict=True,
+    )
+    values, down = np.concatenate(margins), np.concatenate(used) < proof.predicted.shape[1] - 1
+    if not len(values):
+        return None
+    shares = down.mean(axis=0)
+    worth = shares >= min(LEAST_SHARE, shares.max())
+    needed = rows_needed(values[:, worth], max(lows), delta, len(down) / len(values))
+    return None if math.isinf(needed) else max(1, math.ceil(needed) - len(proof))
 
 
 def _is_binary(rows: Rows) -> bool:

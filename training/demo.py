@@ -15,6 +15,7 @@ import learned_router
 from learned_router.errors import InputError
 from learned_router.request import Message, message_text
 from learned_router.router import Router
+from learned_router.terminal import show_certificate
 from learned_router.training import label, report
 from learned_router.training.labelling import label_report
 from learned_router.training.labels import load_labels
@@ -55,6 +56,7 @@ def run_demo(out: Path, *, recipe: str, seed: int, console: Console) -> Router:
     if trained.evaluation:
         report.render(trained.evaluation, console)
         report.plot(trained.evaluation, picture)
+    show_certificate(trained.certificate, console)
 
     console.print(Rule("3  route", align="left"))
     for prompt in PROMPTS:

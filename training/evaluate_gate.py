@@ -54,10 +54,12 @@ def evaluate_gate(
     weight, group = rows.weight, rows.group
     price = np.array([costs[tier] for tier in tiers]) / costs[tiers[-1]]
 
-    by_tier = [
-        router.accept_modes(requests, [label.outputs[tier] for label in chosen], tier=tier) for tier in tiers[:-1]
-    ]
     routed = router.route_modes(requests, gated=True)
+    steps = [decision.step for decision in next(iter(routed.values()))]
+    by_tier = [
+        router.accept_modes(requests, [label.outputs[tier] for label in chosen], tier=tier, steps=steps)
+        for tier in tiers[:-1]
+    ]
     cheapest = by_tier[0][next(iter(router.modes))]
     # what a rule refuses goes up before anything else
     need = np.array([a.regret + 2.0 * (a.reason in RULES) for a in cheapest])

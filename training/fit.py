@@ -27,7 +27,7 @@ from learned_router.training.heads import fit_quality, fit_step
 from learned_router.training.model import UNKNOWN_STEP, RouterNet, build_net, freeze, parameter_groups
 from learned_router.training.reader import Reader, bare_label
 from learned_router.training.recipe import FitKnobs, Recipe
-from learned_router.training.records import Label, label_request
+from learned_router.training.records import Label, label_request, unit_of
 
 # The heads' own training sees no more than this: beyond, it costs minutes and teaches a few hundred weights nothing new
 HEAD_ROWS = 20_000
@@ -56,7 +56,7 @@ class LabelRows(Dataset[dict[str, Any]]):
         )
         self.weight = np.array([label.weight for label in labels], dtype=np.float32)
         self.step = np.array([STEPS.index(label.step) if label.step else UNKNOWN_STEP for label in labels])
-        self.groups = [label.group or label.session or label.id for label in labels]
+        self.groups = [unit_of(label) for label in labels]
 
         def read(shown: Label) -> tuple[list[int], np.ndarray]:
             view = reader.see(shown)

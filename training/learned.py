@@ -32,7 +32,8 @@ class Learned(msgspec.Struct, frozen=True):
     """What a network has become. All but the graph is of the calibration labels, in their order.
 
     graph: of ONNX. quality: predicted by the graph, float32 (n, tiers); expected: by the trained model itself. truth:
-    graded, (n, tiers), NaN where not known. weight: (n,). in_range: bool (n,), whether like the training labels.
+    graded, (n, tiers), NaN where not known. weight: (n,). step: given or predicted, (n,). in_range: bool (n,), whether
+    like the training labels.
     ood_threshold: score up to which a row is. confidence: for each tier below the top, weights of
     ``policy.as_good_probability``. difference: between graph and model.
     """
@@ -42,6 +43,7 @@ class Learned(msgspec.Struct, frozen=True):
     expected: np.ndarray
     truth: np.ndarray
     weight: np.ndarray
+    step: np.ndarray
     in_range: np.ndarray
     ood_threshold: float
     confidence: list[tuple[float, float, float]]
@@ -63,15 +65,19 @@ def calibrate_and_export(
     tiers: Sequence[str],
     *,
     seed: int,
+    tuning: np.ndarray | None = None,
 ) -> Learned:
     """Calibrate a network that has a head for each of ``tiers``, export it, and hear what the graph says.
 
-    train: the labels it learned from. Raises ExportError when graph and model disagree by more than the recipe tolerates.
+    train: the labels it learned from. tuning: bool (n,), which of the calibration labels to calibrate on, so that the
+    others can prove what comes of it; all if not given.
+    Raises ExportError when graph and model disagree by more than the recipe tolerates.
     """
     truth = np.array([[label.quality.get(tier, np.nan) for tier in tiers] for label in calibration])
     weight = np.array([label.weight for label in calibration])
+    tuning = np.ones(len(calibration), dtype=bool) if tuning is None else tuning
     logits, _, _ = predict(net, calibration, reader)
-    scaling = scale_quality(logits, truth, weight)
+    scaling = scale_quality(logits[tuning], truth[tuning], weight[tuning])
     seen = random.Random(seed).sample(list(train), min(len(train), KNOWN_ROWS))
     seen += [shown for label in seen if (shown := bare_label(label))]
     known = fit_known(predict(net, seen, reader)[2], recipe.calibrate.ood_centres, seed)
@@ -81,10 +87,11 @@ def calibrate_and_export(
     encoder = Encoder(graph, reader.packer, n_features=net.feature_mean.shape[0])
     found, _ = encoder.predict([reader.see(label) for label in calibration])
     expected = apply_scaling(logits, scaling)
-    bare = [reader.see(shown) for label in calibration if (shown := bare_label(label))]
+    tuned = [label for label, chosen in zip(calibration, tuning, strict=True) if chosen]
+    bare = [reader.see(shown) for label in tuned if (shown := bare_label(label))]
     ood_threshold = max(
         float(np.quantile(ood, recipe.calibrate.ood_quantile))
-        for ood in (found.ood, *([encoder.predict(bare)[0].ood] if bare else []))
+        for ood in (found.ood[tuning], *([encoder.predict(bare)[0].ood] if bare else []))
     )
     return Learned(
         graph=graph,
@@ -92,9 +99,15 @@ def calibrate_and_export(
         expected=expected,
         truth=truth,
         weight=weight,
+        step=np.array(
+            [
+                label_request(label).step or STEPS[place]
+                for label, place in zip(calibration, found.step.argmax(axis=1), strict=True)
+            ]
+        ),
         in_range=found.ood <= ood_threshold,
         ood_threshold=ood_threshold,
-        confidence=fit_confidence(found.quality, truth, weight),
+        confidence=fit_confidence(found.quality[tuning], truth[tuning], weight[tuning]),
         difference=export.compare(found.quality, expected, recipe.export),
     )
 

@@ -13,11 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from rich.console import Console
 
-from learned_router.artifact import GATE, SCHEMA_VERSION, Config, GateConfig, Provenance
+from learned_router.artifact import CERTIFICATE, GATE, SCHEMA_VERSION, Config, GateConfig, Provenance
+from learned_router.certificate import Bound, Certificate
 from learned_router.errors import LabelError
-from learned_router.policy import GatedPoint, Mode, Tier
+from learned_router.policy import NEVER_DOWN, Mode, Tier
 from learned_router.pricing import Price
 from learned_router.replay import make_references
 from learned_router.request import STEPS, Request
@@ -33,9 +35,11 @@ from learned_router.training.labels import LabelSet, check_trainable, find_why_n
 from learned_router.training.learned import Learned, calibrate_and_export, judge_answers
 from learned_router.training.model import find_tokenizer
 from learned_router.training.pretrained import Pretrained, find_pretrained, read_about
+from learned_router.training.promises import Grounds, certify
 from learned_router.training.reader import GATE_TIERS, answer_reader, answered_labels, request_reader
 from learned_router.training.recipe import Recipe, with_gate_knobs
 from learned_router.training.records import Label, Output, label_request
+from learned_router.training.split import tuning_part
 from learned_router.training.thresholds import OperatingPoint, PairPoint, choose_pairs, choose_threshold
 from learned_router.view import GATE_FEATURES
 
@@ -43,12 +47,14 @@ VERSIONS_OF = ("learned-router", "torch", "transformers", "onnxruntime")
 
 
 class TrainRun(msgspec.Struct):
-    """What a run made: the router, its operating points on the calibration split, its evaluation on the test split.
+    """What a run made: the router, what it promises, its evaluation on the test split.
 
-    pairs: the points of router and gate together; empty without a gate, and then why_no_gate says why there is none.
+    points: by mode, what would be chosen by point estimate; pairs: of router and gate together, empty without a gate, and
+    then why_no_gate says why there is none.
     """
 
     router: Router
+    certificate: Certificate
     points: dict[str, OperatingPoint]
     pairs: dict[str, PairPoint]
     why_no_gate: str
@@ -62,6 +68,7 @@ def train(
     *,
     seed: int = 0,
     delta: float = 0.05,
+    allow_uncertified: bool = False,
     tiers: Sequence[Tier] | None = None,
     gate: bool | None = None,
     prices: Mapping[str, Price] | None = None,
@@ -74,6 +81,8 @@ def train(
     """Train a router on labels, and a gate on the answers they hold, and write their artifact to ``out``.
 
     Killed, it goes on from its last checkpoint when re-run.
+    delta: chance that a mode's promise fails. allow_uncertified: where a promise cannot be proved, thresholds by point
+    estimate, rather than everything to the top tier.
     tiers: what is known of the tiers beyond their names. gate: whether to train one; None where the labels hold answers
     enough. prices: of tokens, by tier, which win over the known ones. references: requests for ``reference.jsonl``, by
     default those of the calibration split. note: a sentence for the card. baselines: measure them beside the router, their
@@ -107,20 +116,28 @@ def train(
     end_all_but_the_first()
 
     say(f"calibrating on {len(calibration):,} labels, and exporting")
-    learned = calibrate_and_export(net, train_split, calibration, reader, recipe, labels.tiers, seed=seed)
+    tuning = tuning_part(calibration)
+    learned = calibrate_and_export(
+        net, train_split, calibration, reader, recipe, labels.tiers, seed=seed, tuning=tuning
+    )
     # thresholds rest on what the graph says, since the graph is what will decide
     rows = learned.complete
     seen = (learned.quality[rows], learned.truth[rows], learned.weight[rows])
     points = {mode: choose_threshold(*seen, target, learned.in_range[rows]) for mode, target in recipe.modes.items()}
-    thresholds = {mode: point.threshold for mode, point in points.items()}
-    export.compare_decisions(learned.quality, learned.expected, thresholds, learned.difference)
-    learned_gate, pairs = None, {}
+    learned_gate, judged, pairs = None, None, {}
     if not why_no_gate:
         learned_gate = calibrate_and_export(
-            gate_net, answers["train"], answers["calibration"], gate_reader, gate_recipe, GATE_TIERS, seed=seed
+            gate_net,
+            answers["train"],
+            answers["calibration"],
+            gate_reader,
+            gate_recipe,
+            GATE_TIERS,
+            seed=seed,
+            tuning=_of_same_groups(answers["calibration"], calibration, tuning),
         )
         judged = judge_answers(calibration, answers["calibration"], learned_gate, labels.tiers, recipe.gate.rules)
-        rows &= judged.there
+        rows = rows & judged.there
         pairs = choose_pairs(
             learned.quality[rows],
             judged.take(rows),
@@ -130,11 +147,34 @@ def train(
             learned.in_range[rows],
             costs.vector(labels.tiers),
         )
-        accepts = {mode: pair.accept for mode, pair in pairs.items()}
+    say("proving what each mode keeps")
+    promises = certify(
+        Grounds(
+            calibration=calibration,
+            train=train_split,
+            tiers=labels.tiers,
+            learned=learned,
+            tuning=tuning,
+            judged=judged,
+            costs=costs,
+            labels_count=len(labels.labels),
+            bound_to=Bound({tier.name: tier.model for tier in tiers}, labels.sha256),
+        ),
+        recipe.modes,
+        delta,
+        estimates=points if allow_uncertified else None,
+        pairs=pairs if allow_uncertified else None,
+        seed=seed,
+    )
+    export.compare_decisions(
+        learned.quality, learned.expected, _all_thresholds(promises.modes, gate=False), learned.difference
+    )
+    if learned_gate:
+        accepts = _all_thresholds(promises.modes, gate=True)
         export.compare_decisions(
             learned_gate.quality, learned_gate.expected, accepts, learned_gate.difference, graph=GATE
         )
-    config = _configure(out.name, labels, recipe, tiers, learned, learned_gate, points, pairs, costs, seed)
+    config = _configure(out.name, labels, recipe, tiers, learned, learned_gate, promises.modes, costs, seed)
     evaluation: Evaluation | None = None
 
     def measure(router: Router) -> dict[str, bytes]:
@@ -167,7 +207,7 @@ def train(
             note=note,
             encoder=_pretrained_of(recipe),
             costs=costs,
-            pairs=pairs,
+            certificate=promises.certificate,
             why_no_gate=why_no_gate,
         )
         return {
@@ -180,14 +220,38 @@ def train(
         "model.onnx": learned.graph,
         **({GATE: learned_gate.graph} if learned_gate else {}),
         "tokenizer.json": find_tokenizer(recipe.encoder.name).read_bytes(),
-        "certificate.json": _pretty(_uncertified(config, points, pairs, delta, int(learned.complete.sum()))),
+        CERTIFICATE: _pretty(promises.certificate),
         "metrics.json": b"{}\n",
         "reference.jsonl": b"",
         "README.md": b"",
     }
     router = export.write_artifact(out, config, contents, measure)
     forget_checkpoints(checkpoints)
-    return TrainRun(router=router, points=points, pairs=pairs, why_no_gate=why_no_gate, evaluation=evaluation)
+    return TrainRun(
+        router=router,
+        certificate=promises.certificate,
+        points=points,
+        pairs=pairs,
+        why_no_gate=why_no_gate,
+        evaluation=evaluation,
+    )
+
+
+def _of_same_groups(answers: Sequence[Label], calibration: Sequence[Label], tuning: np.ndarray) -> np.ndarray:
+    """Which answers are to labels of the tuning part, bool (n,): what proves must have chosen nothing of the gate either."""
+    chosen = {label.id for label, taken in zip(calibration, tuning, strict=True) if taken}
+    return np.array([answer.id in chosen for answer in answers], dtype=bool)
+
+
+def _all_thresholds(modes: Mapping[str, Mode], *, gate: bool) -> dict[str, float]:
+    """Every threshold that something may pass, by mode and step."""
+    found: dict[str, float] = {}
+    for name, mode in modes.items():
+        if gate and mode.gated:
+            found |= {name: mode.gated.accept, **{f"{name}, {s}": pair[1] for s, pair in mode.gated.steps.items()}}
+        elif not gate:
+            found |= {name: mode.threshold, **{f"{name}, {step}": value for step, value in mode.steps.items()}}
+    return {name: threshold for name, threshold in found.items() if threshold > NEVER_DOWN}
 
 
 def _configure(
@@ -197,13 +261,11 @@ def _configure(
     tiers: tuple[Tier, ...],
     learned: Learned,
     gate: Learned | None,
-    points: Mapping[str, OperatingPoint],
-    pairs: Mapping[str, PairPoint],
+    modes: dict[str, Mode],
     costs: CostModel,
     seed: int,
 ) -> Config:
     sources, licences = labels.sources()
-    gated = {mode: GatedPoint(round(pair.route, 6), round(pair.accept, 6)) for mode, pair in pairs.items()}
     return Config(
         schema_version=SCHEMA_VERSION,
         name=name,
@@ -211,10 +273,7 @@ def _configure(
         steps=STEPS,
         view=recipe.view,
         features=FEATURES,
-        modes={
-            mode: Mode(target=recipe.modes[mode], threshold=round(point.threshold, 6), gated=gated.get(mode))
-            for mode, point in points.items()
-        },
+        modes=modes,
         default_mode=recipe.default_mode,
         ood_threshold=learned.ood_threshold,
         confidence=dict(zip(labels.tiers, learned.confidence, strict=False)),
@@ -242,28 +301,6 @@ def _configure(
             licences=licences,
         ),
     )
-
-
-def _uncertified(
-    config: Config, points: Mapping[str, OperatingPoint], pairs: Mapping[str, PairPoint], delta: float, rows: int
-) -> dict[str, object]:
-    """``certificate.json`` of an artifact without one: the point estimates, and that they promise nothing."""
-    return {
-        "certified": False,
-        "why": "thresholds are point estimates on the calibration split; no statistical bound was computed",
-        "delta": delta,
-        "n": rows,
-        "modes": {
-            mode: {
-                "target": config.modes[mode].target,
-                "threshold": config.modes[mode].threshold,
-                "kept_estimate": point.kept,
-                "shares": dict(zip((tier.name for tier in config.tiers), point.shares, strict=True)),
-                **({"gated": pairs[mode]._asdict()} if mode in pairs else {}),
-            }
-            for mode, point in points.items()
-        },
-    }
 
 
 def _judged_requests(labels: Sequence[Label], tiers: Sequence[str]) -> list[tuple[Request, str, Output]]:

@@ -10,7 +10,7 @@ import gzip
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
@@ -57,6 +57,17 @@ class Record(msgspec.Struct, omit_defaults=True):
     metadata: dict[str, Any] | None = None
 
 
+class Audit(msgspec.Struct, frozen=True):
+    """A label drawn at random for a person to grade again, and what was there before.
+
+    graded: quality by tier, of the grader; certainty: of its grade. chance: of being drawn, in (0, 1].
+    """
+
+    graded: dict[str, float]
+    certainty: float
+    chance: float
+
+
 class Label(msgspec.Struct, omit_defaults=True):
     """One graded request.
 
@@ -66,6 +77,7 @@ class Label(msgspec.Struct, omit_defaults=True):
     step_inferred: the log did not say the step; it was inferred from the request, which callers of the router do not do.
     group: requests that share a session or a question's stem, or repeat each other; a group never stands on two sides
     of the split.
+    audit: where a person graded it again because it was drawn at random; ``quality`` is then the person's.
     """
 
     id: str
@@ -87,6 +99,7 @@ class Label(msgspec.Struct, omit_defaults=True):
     source: str | None = None
     licence: str | None = None
     outputs: dict[str, Output] = msgspec.field(default_factory=dict)
+    audit: Audit | None = None
 
 
 def label_request(label: Label) -> Request:
@@ -97,6 +110,11 @@ def label_request(label: Label) -> Request:
         response_format=label.response_format,
         step=None if label.step_inferred else label.step,
     )
+
+
+def unit_of(label: Label) -> str:
+    """What is drawn as one: the label's group, else its session, else itself."""
+    return label.group or label.session or label.id
 
 
 class Skipped:
@@ -189,7 +207,21 @@ def _label_problem(label: Label) -> tuple[str, str] | None:
         return "weight_out_of_range", f"weight is {label.weight}; it must be finite and not negative"
     if label.step is not None and label.step not in STEPS:
         return "unknown_step", f"step is {label.step!r}; it must be one of {', '.join(STEPS)}, or absent"
+    if label.audit is not None and not _is_sound(label.audit, label.quality):
+        return "audit_out_of_range", (
+            f"audit is {label.audit}; its grades must be of the tiers of 'quality' and, as its certainty, lie in [0, 1], "
+            "its chance in (0, 1]"
+        )
     return None
+
+
+def _is_sound(audit: Audit, quality: Mapping[str, float]) -> bool:
+    return (
+        audit.graded.keys() == quality.keys()
+        and all(0.0 <= value <= 1.0 for value in audit.graded.values())
+        and 0.0 <= audit.certainty <= 1.0
+        and 0.0 < audit.chance <= 1.0
+    )
 
 
 def answer_key(record: Record) -> int:

@@ -9,6 +9,7 @@ import hashlib
 import re
 import unicodedata
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -20,7 +21,7 @@ from scipy.sparse.csgraph import connected_components
 
 from learned_router.errors import InputError
 from learned_router.request import Message
-from learned_router.training.records import Label, Record
+from learned_router.training.records import Label, Record, unit_of
 
 SIDES: Final = ("train", "calibration", "test")
 FRACTIONS: Final = (0.6, 0.2, 0.2)
@@ -28,6 +29,10 @@ FRACTIONS: Final = (0.6, 0.2, 0.2)
 # A shorter stem ("yes", "continue", "what is it") says nothing on its own: what came before belongs to the question.
 SHORT_STEM_WORDS: Final = 6
 STEM_CHARS: Final = 20_000
+
+# Calibration labels that choose what a decision depends on, see ``tuning_part``
+LEAST_TUNING: Final = 40
+MOST_TUNING: Final = 500
 
 _HEADING: Final = re.compile(r"^#{1,6}[ \t]{0,4}(\w[\w ]{0,40}?)[ \t]{0,4}:?[ \t]{0,4}$", re.MULTILINE)
 _QUESTION_HEADINGS: Final = frozenset({"question", "problem", "input", "query"})
@@ -101,6 +106,27 @@ def split(
         label.group = group_name(group)
         label.split = side_of(label.group, limits, seed)
     return list(labels)
+
+
+def tuning_part(labels: Sequence[Label]) -> NDArray[np.bool_]:
+    """Which calibration labels choose scaling and paths, bool (n,); the others, of other groups, prove what comes of it.
+
+    Whole groups, drawn by a hash of their names: about a quarter, at least ``LEAST_TUNING``, without which nothing could
+    be chosen well, and at most ``MOST_TUNING``, since a few hundred labels fit the few numbers there are.
+    """
+    wanted = min(max(len(labels) // 4, LEAST_TUNING), MOST_TUNING)
+    most = max(len(labels) // 2, LEAST_TUNING)
+    units = [unit_of(label) for label in labels]
+    sizes = Counter(units)
+    chosen: set[str] = set()
+    count = 0
+    for name in sorted(sizes, key=lambda name: hashlib.sha256(f"tuning:{name}".encode("utf-8", "replace")).digest()):
+        if count >= wanted:
+            break
+        if count + sizes[name] <= most:  # else one long session would leave nothing to prove with
+            chosen.add(name)
+            count += sizes[name]
+    return np.array([name in chosen for name in units], dtype=bool)
 
 
 def group_name(group: int) -> str:

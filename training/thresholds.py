@@ -10,10 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from learned_router.policy import choose_tier
-
-# Below every predicted regret, the least of which is -1: everything goes to the top tier.
-NEVER_DOWN = -2.0
+from learned_router.policy import NEVER_DOWN, choose_tier
 
 # Candidates of the router's threshold alone, where a certificate walks down them
 ROUTE_CANDIDATES = 100

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from learned_router.artifact import FILES, GATE, Config
+from learned_router.certificate import find_certificate
 from learned_router.encoder import INPUTS, OUTPUTS
 from learned_router.errors import ExportError
 from learned_router.replay import read_references
@@ -267,7 +268,7 @@ def test_a_place_without_a_name_of_its_own_is_refused(
         check_target(Path(target))
 
 
-def test_the_card_promises_nothing_and_names_sources_with_licences(config: Config) -> None:
+def test_the_card_says_what_is_not_promised_and_names_sources_with_licences(config: Config, artifact: Path) -> None:
     provenance = msgspec.structs.replace(
         config.provenance, sources={"ours": 1_200, "theirs": 30}, licences={"ours": "Apache-2.0"}
     )
@@ -278,12 +279,13 @@ def test_the_card_promises_nothing_and_names_sources_with_licences(config: Confi
         gate_bytes=None,
         agreement="equal",
         costs=CostModel({"small": 0.1, "frontier": 1.0}, {}, 100, 10),
-        pairs={},
+        certificate=find_certificate(artifact),
         why_no_gate="there were no answers",
         note="",
     )
     flat = " ".join(card.split())
-    assert "**no mode is certified**" in flat
+    assert flat.count("It cannot be promised yet that 95% of frontier's quality is kept") == 2
+    assert "**there, thresholds without proof were asked for**" in flat
     assert "| ours | 1,200 | Apache-2.0 |" in card
     assert "| theirs | 30 | not stated |" in card
     assert "nothing was measured" in card

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from learned_router.certificate import find_certificate
 from learned_router.errors import ExportError, InputError, LabelError
-from learned_router.policy import Tier
+from learned_router.policy import NEVER_DOWN, Reason, Tier
 from learned_router.replay import read_references, replay
 from learned_router.request import Message
 from learned_router.router import Router
@@ -77,16 +78,36 @@ def test_the_artifact_holds_its_evaluation_on_the_test_split(artifact: Path, lab
     assert evaluation.rows == len(labels.of("test"))
 
 
-def test_the_certificate_says_that_nothing_is_certified(artifact: Path, router: Router, labels: LabelSet) -> None:
-    certificate = msgspec.json.decode((artifact / "certificate.json").read_bytes())
-    assert certificate["certified"] is False
-    assert (certificate["n"], certificate["delta"]) == (len(labels.of("calibration")), 0.05)
+def test_the_certificate_says_what_can_be_promised_and_what_not(
+    artifact: Path, router: Router, labels: LabelSet
+) -> None:
+    certificate = find_certificate(artifact)
+    assert certificate.bound_to.models == {"small": "model-s", "frontier": "model-f"}
+    assert certificate.bound_to.labels_sha256 == labels.sha256
+    assert certificate.traffic.calls == len(labels.of("calibration"))
     for name, mode in router.modes.items():
-        found = certificate["modes"][name]
-        assert (found["target"], found["threshold"]) == (mode.target, mode.threshold)
-        assert found["kept_estimate"] >= mode.target
-        assert sum(found["shares"].values()) == pytest.approx(1.0)
+        statement = certificate.modes[name].router
+        assert (statement.target, statement.delta) == (mode.target, 0.05)
+        assert statement.certified == mode.certified
+        assert sum(statement.shares.values()) == pytest.approx(1.0)
+        # two dozen calls prove nothing
         assert not mode.certified
+        assert statement.shares["frontier"] == 1.0
+        assert "cannot be promised yet" in statement.text
+
+
+def test_what_cannot_be_promised_goes_to_the_top_tier_with_that_reason(
+    labels: LabelSet, short: Recipe, tmp_path: Path
+) -> None:
+    run = train(labels, tmp_path / "strict", short, baselines=False)
+    for mode in run.router.modes:
+        assert run.router.modes[mode].threshold == NEVER_DOWN
+        decisions = [run.router.route("list the open tickets", mode=mode, gated=gated) for gated in (False, True)]
+        assert [decision.tier for decision in decisions] == ["frontier"] * 2
+        # unlike the training labels or not, nothing was promised
+        assert {decision.reason for decision in decisions} <= {Reason.UNCERTIFIED, Reason.OUT_OF_DISTRIBUTION}
+        acceptance = run.router.accept("list the open tickets", "Done: 4 results.", mode=mode)
+        assert not acceptance.accept
 
 
 def test_the_artifact_repeats_its_reference_decisions_on_both_sides_of_the_thresholds(router: Router) -> None:
@@ -109,10 +130,10 @@ def test_the_artifact_says_what_it_was_made_of(router: Router, labels: LabelSet,
 def test_the_same_seed_gives_the_same_graph_and_decisions_and_another_seed_others(
     artifact: Path, labels: LabelSet, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    again = train(labels, tmp_path / "again", tiny_recipe, baselines=False).router.path
+    again = train(labels, tmp_path / "again", tiny_recipe, baselines=False, allow_uncertified=True).router.path
     for name in ("model.onnx", "reference.jsonl", "certificate.json"):
         assert (again / name).read_bytes() == (artifact / name).read_bytes()
-    other = train(labels, tmp_path / "other", tiny_recipe, seed=1, baselines=False).router.path
+    other = train(labels, tmp_path / "other", tiny_recipe, seed=1, baselines=False, allow_uncertified=True).router.path
     assert (other / "model.onnx").read_bytes() != (artifact / "model.onnx").read_bytes()
 
 
@@ -144,7 +165,7 @@ def test_three_tiers_are_labelled_trained_and_routed_between(tiny_recipe: Recipe
     tiers = {"small": "s", "mid": "m", "frontier": "f"}
     label_files([tmp_path / "pairs.jsonl"], tiers, tmp_path / "labels.jsonl", labels="gold")
     labels = load_labels([tmp_path / "labels.jsonl"])
-    router = train(labels, tmp_path / "router", tiny_recipe, baselines=False).router
+    router = train(labels, tmp_path / "router", tiny_recipe, baselines=False, allow_uncertified=True).router
     assert router.tiers == ("small", "mid", "frontier")
     assert set(router.config.confidence) == {"small", "mid"}
     wanted = {"list": "small", "compare": "mid", "prove": "frontier"}
@@ -164,7 +185,7 @@ def test_a_tier_added_later_is_learned_from_the_labels_that_know_it(tiny_recipe:
     labels = load_labels([tmp_path / "labels.jsonl"])
     for label in labels.labels[::2]:
         del label.quality["mid"]
-    router = train(labels, tmp_path / "router", tiny_recipe, baselines=False).router
+    router = train(labels, tmp_path / "router", tiny_recipe, baselines=False, allow_uncertified=True).router
     assert router.tiers == ("small", "mid", "frontier")
     found = router.predict([label_request(label) for label in labels.of("test")]).quality
     asked = [label.messages[0].content.split()[0] for label in labels.of("test")]
