@@ -156,7 +156,7 @@ def _step_of(watch: Monitor, found: dict[str, Any]) -> str | None:
 
 def _show(report: Report, counted: int | None) -> None:
     output.print(report.router + (f": {counted:,} audits counted" if counted is not None else ""), highlight=False)
-    slices = Table("mode", "slice", "audits", "mean regret", "budget", "evidence, 1/p", "alarm at", "state")
+    slices = Table("mode", "slice", "audits", "mean regret", "budget", "1/p", "alarm at", "state")
     for found in report.slices:
         budget = "none down" if found.budget is None else f"{found.budget:.4f}"
         regret = "–" if found.regret is None else f"{found.regret:.4f}"
@@ -166,8 +166,8 @@ def _show(report: Report, counted: int | None) -> None:
     output.print(slices)
     for found in report.alarms:
         output.print(
-            f"ALARM since {found.alarmed_at}: {found.mode}/{found.slice} keeps less than {found.target:.0%}; its calls go to "
-            "the top tier until the router is certified anew",
+            f"ALARM since {found.alarmed_at}: {found.mode}/{found.slice} is found to keep less than {found.target:.0%}; its "
+            "calls go to the top tier until the router is certified anew",
             style="red",
             markup=False,
         )

@@ -94,7 +94,7 @@ class Monitor:
         promises: Promises | None = None,
         alpha: float = 0.05,
         audit_share: float = 0.02,
-        traffic_share: float = 0.1,
+        traffic_share: float = 0.05,
     ) -> None:
         if not 0.0 < check_share("alpha", alpha) < 1.0:
             raise InputError(f"alpha is {alpha}; it must lie in (0, 1), as in 0.05")

@@ -22,9 +22,10 @@ import numpy as np
 
 from learned_router.errors import InputError
 from learned_router.monitoring.drift import (
+    CHECK_EVERY,
     CONCENTRATIONS,
     WINDOWS,
-    bet,
+    count_call,
     smooth_shares,
     tolerate,
     warning_level,
@@ -36,8 +37,6 @@ from learned_router.monitoring.evidence import advance, new_capital, weigh
 APPLICATION_ID: Final = 0x4C526D6E
 VERSION: Final = 1
 BUSY_S: Final = 60.0
-# Counted calls between two looks at a window, which take longer than counting does
-_CHECK_EVERY: Final = 25
 _SCHEMA: Final = """
 CREATE TABLE slices (
     artifact TEXT, mode TEXT, slice TEXT, budget REAL NOT NULL, audits INTEGER NOT NULL, regret REAL NOT NULL,
@@ -330,20 +329,23 @@ def _count(state: WindowState, index: int, reference: Reference) -> WindowState:
             f"{state.feature}: the state has {len(state.counts)} bins, the traffic to compare with {len(reference.shares)}; "
             "traffic belongs to an artifact: use another state file for another"
         )
-    counts, bets, block = np.array(state.counts, dtype=np.float64), np.array(state.bets), state.block
-    if state.size and counts.sum() >= state.size:
-        counts, bets, block = np.zeros_like(counts), np.zeros_like(bets), block + 1
     shares = np.array(reference.shares)
-    bets = bet(bets, counts, index, smooth_shares(shares, reference.rows))
-    counts[index] += 1
+    counts, bets, block = count_call(
+        np.array(state.counts, dtype=np.float64),
+        np.array(state.bets),
+        state.block,
+        state.size,
+        index,
+        smooth_shares(shares, reference.rows),
+    )
     peak, calls = state.peak, state.calls + 1
-    if calls % _CHECK_EVERY == 0:
+    if calls % CHECK_EVERY == 0:
         radius = tolerate(reference.rows, len(shares), reference.alpha)
         above = weigh_counts(bets, counts, shares, radius) - warning_level(block, reference.alpha)
         peak = max(peak, float(above))
     warned_at = state.warned_at or (_now() if peak >= 0.0 else None)
     whole = [int(count) for count in counts]
-    return WindowState(state.feature, state.size, block, whole, bets.tolist(), peak, calls, warned_at)
+    return WindowState(state.feature, state.size, int(block), whole, bets.tolist(), peak, calls, warned_at)
 
 
 def _numbers(text: str) -> list[Any]:
