@@ -139,8 +139,11 @@ def _record(watch: Monitor, found: dict[str, Any]) -> bool:
     except (InputError, ValueError, RecursionError) as error:
         raise _Unusable("bad_request", error) from None
     told = {name: found[name] for name in ("mode", "regret", "quality", "tier") if found.get(name) is not None}
+    name = found.get("id")
+    if isinstance(name, int) and not isinstance(name, bool):
+        name = str(name)  # as many logs have them
     try:
-        audit = watch.read_audit(found.get("id"), step=step, **told)
+        audit = watch.read_audit(name, step=step, **told)
     except InputError as error:
         raise _Unusable("bad_audit", error) from None
     return watch.add(audit)

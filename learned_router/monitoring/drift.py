@@ -50,7 +50,7 @@ def tolerate(rows: int, bins: int, alpha: float) -> float:
         raise ValueError(f"{rows} rows in {bins} bins; there must be a row and two bins at least")
     free, z = bins - 1, NormalDist().inv_cdf(1.0 - alpha / 2)
     part = 2.0 / (9.0 * free)
-    quantile = free * (1.0 - part + z * math.sqrt(part)) ** 3  # Wilson & Hilferty 1931, within 1 % of the quantile
+    quantile = free * (1.0 - part + z * math.sqrt(part)) ** 3  # Wilson & Hilferty 1931, within 2 % of the quantile
     return max(quantile / 2.0 / rows, TOLERANCE)
 
 

@@ -204,8 +204,8 @@ class Monitor:
 
         The probability of a false alarm is then that of a new promise. Raises InputError when there is nothing to clear.
         """
-        if not note.strip():
-            raise InputError("note is empty; say who clears the alarm, and why")
+        if not note.strip() or not note.isprintable():
+            raise InputError(f"note is {note!r}; say who clears the alarm, and why, in one line of text")
         if not self._store.clear(self.router.name, self._mode(mode), slice, note):
             raise InputError(f"mode {mode}, slice {slice!r}: nothing was audited there, so there is nothing to clear")
 
@@ -239,8 +239,10 @@ class Monitor:
             raise InputError("give either regret or quality, the qualities by tier")
         if quality is None:
             return _number("regret", regret, -1.0)
-        if not isinstance(quality, Mapping):
-            raise InputError(f"quality is {kind_of(quality)}; it must be a mapping of qualities by tier")
+        if not isinstance(quality, Mapping) or not (tier is None or isinstance(tier, str)):
+            raise InputError(
+                f"quality is {kind_of(quality)}, tier {kind_of(tier)}; give qualities by tier, and a tier's name"
+            )
         tiers = self.router.tiers
         strange = [name for name in quality if name not in tiers]
         lower = [name for name in quality if name in tiers[:-1]] if tier is None else [tier]
