@@ -45,8 +45,8 @@ def monitor(
     audits: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Audited calls as JSON lines, '-' for stdin: 'id', 'step' or 'request', 'mode', and 'regret' or "
-            "'quality' by tier.",
+            help="Audited calls as JSON lines, '-' for stdin: 'id', 'step' or 'request', 'mode', 'session', and "
+            "'regret' or 'quality' by tier.",
             metavar="[AUDITS]...",
         ),
     ] = None,
@@ -139,11 +139,12 @@ def _record(watch: Monitor, found: dict[str, Any]) -> bool:
     except (InputError, ValueError, RecursionError) as error:
         raise _Unusable("bad_request", error) from None
     told = {name: found[name] for name in ("mode", "regret", "quality", "tier") if found.get(name) is not None}
-    name = found.get("id")
-    if isinstance(name, int) and not isinstance(name, bool):
-        name = str(name)  # as many logs have them
+    name, session = (
+        str(value) if isinstance(value, int) and not isinstance(value, bool) else value  # as many logs have them
+        for value in (found.get("id"), found.get("session"))
+    )
     try:
-        audit = watch.read_audit(name, step=step, **told)
+        audit = watch.read_audit(name, step=step, session=session, **told)
     except InputError as error:
         raise _Unusable("bad_audit", error) from None
     return watch.add(audit)

@@ -20,6 +20,13 @@ Under H0, E[M_(t+1) | before] ≤ Σ_λ C_λ(t) + w_t + u_(t+1) = Σ_λ C_λ(t) 
 supermartingale with M_0 = 1, and by Ville's inequality (1939) P(M_t ≥ 1/α for any t at all | H0) ≤ α, however often one
 looks. 1 / max M is a p-value that may be read at any time. The state is one number for each λ: starts share them. Nothing
 is assumed about the law of the regrets or about their independence, but that the mean given the past keeps to the budget.
+
+Calls of one session may fail together, so that the mean given their sisters does not keep to the budget although that of
+sessions does. So what was won or lost in a session changes what is staked in it: after S = Σ (regret_i - budget) there, the
+share λ / (1 + λ S) makes the session's factor 1 + λ Σ (regret_i - budget), linear, and at most 1 in the mean over sessions;
+a share is never more than the largest of the grid, without which a factor could be negative. As the share is known before
+the regret is, M stays what it was under H0. That it also keeps to α where only the mean over sessions does is shown by
+simulation, not proved: a session that is not yet over may stand high (tests/benchmarks/monitor_delay.py).
 """
 
 from __future__ import annotations
@@ -51,19 +58,25 @@ def unstarted(audits: int | Array) -> Any:
     return 1.0 / np.sqrt(1.0 + np.asarray(audits) / START_SCALE)
 
 
-def advance(capital: Array, audits: int, regret: float | Array, budget: float | Array) -> Array:
+def advance(
+    capital: Array, audits: int, regret: float | Array, budget: float | Array, session: float | Array = 0.0
+) -> Array:
     """The state after one more audit.
 
     capital: (..., len(STAKES)), after ``audits`` audits. regret, budget: in quality units, numbers or (...,); the regret in
-    [-1, 1], the budget at least 0. Raises ValueError for others, NaN included.
+    [-1, 1], the budget at least 0. session: what earlier audits of the same session lost beyond the budget, in sum.
+    Raises ValueError for others, NaN included.
     """
     lost, allowed = np.asarray(regret, dtype=np.float64), np.asarray(budget, dtype=np.float64)
     if not np.all(np.abs(lost) <= 1.0) or not np.all((allowed >= 0.0) & np.isfinite(allowed)):
         raise ValueError(f"regret {regret!r} must lie in [-1, 1], and budget {budget!r} be finite and at least 0")
+    most = STAKES[0] / (1.0 + allowed[..., None])
+    share = STAKES / (1.0 + allowed[..., None])
+    # known before the regret is, and never more than the largest stake: so the bet stays fair
+    share = np.minimum(share / np.maximum(1.0 + share * np.asarray(session)[..., None], 1e-3), most)
     stake = unstarted(audits) - unstarted(audits + 1)
-    won = 1.0 + STAKES * ((lost - allowed) / (1.0 + allowed))[..., None]
-    grown: Array = np.minimum((capital + stake / len(STAKES)) * won, MOST_CAPITAL)
-    return grown
+    grown: Array = (capital + stake / len(STAKES)) * (1.0 + share * (lost - allowed)[..., None])
+    return np.minimum(grown, MOST_CAPITAL)
 
 
 def weigh(capital: Array, audits: int) -> Any:

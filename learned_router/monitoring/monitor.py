@@ -162,15 +162,19 @@ class Monitor:
         regret: float | None = None,
         quality: Mapping[str, float] | None = None,
         tier: str | None = None,
+        session: str | None = None,
     ) -> bool:
         """Count an audited call; False when its id was counted before, whatever it said.
 
         step: as in its decision. mode: as in its decision, else the router's own. regret: quality of the top tier's
         answer minus that of the answer kept, in [-1, 1]; or quality: both by tier, each in [0, 1]. tier: whose answer was
-        kept, when quality holds several lower ones. Only calls that were picked without a look at their answers may be
-        given. Raises InputError for what cannot be, and for a call of a slice that promises nothing.
+        kept, when quality holds several lower ones. session: of calls that may fail together, so that they are not taken
+        for independent. Only calls that were picked without a look at their answers may be given. Raises InputError for
+        what cannot be, and for a call of a slice that promises nothing.
         """
-        return self.add(self.read_audit(id, step=step, mode=mode, regret=regret, quality=quality, tier=tier))
+        return self.add(
+            self.read_audit(id, step=step, mode=mode, regret=regret, quality=quality, tier=tier, session=session)
+        )
 
     def read_audit(
         self,
@@ -181,6 +185,7 @@ class Monitor:
         regret: Any = None,
         quality: Any = None,
         tier: Any = None,
+        session: Any = None,
     ) -> Audit:
         """What ``record`` is told, checked and not yet counted. Raises InputError as it does."""
         name = self._mode(mode)
@@ -193,7 +198,9 @@ class Monitor:
             )
         if step is not None and step not in self.router.config.steps and step not in STEPS:
             raise InputError(f"step is {step!r:.60}; it must be one of {', '.join(STEPS)}, or absent")
-        return Audit(fingerprint(id), name, promise.name, step, self._regret(regret, quality, tier), promise.budget)
+        lost = self._regret(regret, quality, tier)
+        together = None if session is None else fingerprint(session, "session")
+        return Audit(fingerprint(id), name, promise.name, step, lost, promise.budget, together)
 
     def add(self, audit: Audit) -> bool:
         """Count what ``read_audit`` read; False when its id was counted before."""

@@ -21,9 +21,12 @@ def is_picked(call: str, share: float, draw: bytes) -> bool:
     return int.from_bytes(hashed, "big") < share * 2.0**64
 
 
-def fingerprint(call: str) -> bytes:
-    """16 bytes that stand for the call in what is stored: ids of any length take the same room, and nobody reads them."""
-    return hashlib.blake2b(_bytes(call), digest_size=16).digest()
+def fingerprint(call: str, kind: str = "call") -> bytes:
+    """16 bytes that stand for an id in what is stored: ids of any length take the same room, and nobody reads them.
+
+    kind: of what, for the message of InputError when it is none.
+    """
+    return hashlib.blake2b(_bytes(call, kind), digest_size=16).digest()
 
 
 def check_share(name: str, share: float) -> float:
@@ -33,7 +36,7 @@ def check_share(name: str, share: float) -> float:
     return float(share)
 
 
-def _bytes(call: str) -> bytes:
+def _bytes(call: str, kind: str = "call") -> bytes:
     if not isinstance(call, str) or not call:
-        raise InputError(f"the call's id is {call!r:.40}; it must be a text that no other call has")
+        raise InputError(f"the {kind}'s id is {call!r:.40}; it must be a text that no other {kind} has")
     return call.encode("utf-8", "surrogatepass")  # ids in logs hold lone surrogates at times

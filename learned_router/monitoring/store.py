@@ -43,9 +43,10 @@ CREATE TABLE slices (
     capital TEXT NOT NULL, peak REAL NOT NULL, alarmed_at TEXT, PRIMARY KEY (artifact, mode, slice)
 ) WITHOUT ROWID;
 CREATE TABLE audits (
-    artifact TEXT, call BLOB, mode TEXT NOT NULL, slice TEXT NOT NULL, step TEXT, regret REAL NOT NULL, at TEXT NOT NULL,
-    PRIMARY KEY (artifact, call)
+    artifact TEXT, call BLOB, mode TEXT NOT NULL, slice TEXT NOT NULL, step TEXT, session BLOB,
+    regret REAL NOT NULL, at TEXT NOT NULL, PRIMARY KEY (artifact, call)
 ) WITHOUT ROWID;
+CREATE INDEX sessions ON audits (session) WHERE session IS NOT NULL;
 CREATE TABLE windows (
     artifact TEXT, feature TEXT, size INTEGER, block INTEGER NOT NULL, counts TEXT NOT NULL, bets TEXT NOT NULL,
     peak REAL NOT NULL, calls INTEGER NOT NULL, warned_at TEXT, PRIMARY KEY (artifact, feature, size)
@@ -58,7 +59,7 @@ CREATE TABLE clears (
 
 
 class Audit(msgspec.Struct, frozen=True):
-    """One audited call. call: its fingerprint. regret: in quality units, in [-1, 1]. budget: of its slice."""
+    """One audited call. call, session: their fingerprints. regret: in quality units, in [-1, 1]. budget: of its slice."""
 
     call: bytes
     mode: str
@@ -66,6 +67,7 @@ class Audit(msgspec.Struct, frozen=True):
     step: str | None
     regret: float
     budget: float
+    session: bytes | None = None
 
 
 class SliceState(msgspec.Struct, frozen=True):
@@ -141,10 +143,11 @@ class Store:
                     f"{self.path}: mode {audit.mode}, slice {audit.slice} was begun with a budget of {state.budget:g}, "
                     f"not {audit.budget:g}; promises belong to an artifact: use another state file for others"
                 )
-            row = (artifact, audit.call, audit.mode, audit.slice, audit.step, audit.regret, _now())
-            if not connection.execute("INSERT OR IGNORE INTO audits VALUES (?, ?, ?, ?, ?, ?, ?)", row).rowcount:
+            lost = _lost_in_session(connection, artifact, audit)
+            row = (artifact, audit.call, audit.mode, audit.slice, audit.step, audit.session, audit.regret, _now())
+            if not connection.execute("INSERT OR IGNORE INTO audits VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row).rowcount:
                 return False
-            grown = advance(np.array(state.capital), state.audits, audit.regret, audit.budget)
+            grown = advance(np.array(state.capital), state.audits, audit.regret, audit.budget, lost)
             peak = max(state.peak, float(weigh(grown, state.audits + 1)))
             alarmed_at = state.alarmed_at or (_now() if peak >= level else None)
             after = (
@@ -299,6 +302,16 @@ def _read_slice(connection: sqlite3.Connection, artifact: str, mode: str, name: 
         return None
     budget, audits, regret, capital, peak, alarmed_at = row
     return SliceState(budget, audits, regret, _numbers(capital), peak, alarmed_at)
+
+
+def _lost_in_session(connection: sqlite3.Connection, artifact: str, audit: Audit) -> float:
+    """What the slice's earlier audits of the same session lost beyond the budget, in sum."""
+    if audit.session is None:
+        return 0.0
+    query = "SELECT COUNT(*), TOTAL(regret) FROM audits WHERE session = ? AND artifact = ? AND mode = ? AND slice = ?"
+    key = (audit.session, artifact, audit.mode, audit.slice)
+    count, regret = connection.execute(query, key).fetchone()
+    return float(regret - count * audit.budget)
 
 
 def _new_slice(budget: float) -> SliceState:

@@ -6,7 +6,7 @@ import math
 
 import msgspec
 import numpy as np
-from monitor_laws import LAWS, Array
+from monitor_laws import LAWS, Array, Law
 
 from learned_router.monitoring.drift import (
     CHECK_EVERY,
@@ -104,23 +104,32 @@ def rate(count: int, runs: int) -> Rate:
 
 
 def false_alarms(
-    law: str, budget: float, runs: int, calls: int, rng: np.random.Generator, *, sessions: bool = False
+    law: str, budget: float, runs: int, calls: int, rng: np.random.Generator, *, session: int = 0
 ) -> FalseAlarms:
-    """Runs at the edge of what is promised. sessions: 20 calls each that all come out alike, 2 % of the calls audited."""
+    """Runs at the edge of what is promised. session: calls of one, which all come out alike, 2 % audited; or 0."""
     drawn = LAWS[law](budget)
     sampled = round(calls * AUDIT_SHARE)
-    audits = sampled if sessions else calls
     capital, peak = np.zeros((runs, len(STAKES))), np.ones(runs)
-    place, regret, by_sample = np.zeros(runs, dtype=np.int64), drawn.draw(rng, runs), 0
-    for audit in range(audits):
-        after = place + (rng.geometric(AUDIT_SHARE, runs) if sessions else SESSION)
-        regret = np.where(after // SESSION == place // SESSION, regret, drawn.draw(rng, runs))
-        capital, place = advance(capital, audit, regret, budget), after
-        peak = np.maximum(peak, weigh(capital, audit + 1))
+    place, regret, lost, by_sample = np.zeros(runs, dtype=np.int64), drawn.draw(rng, runs), np.zeros(runs), 0
+    for audit in range(sampled if session else calls):
+        regret, lost, place = _next_regret(drawn, regret, lost, place, session, rng)
+        capital = advance(capital, audit, regret, budget, lost)
+        peak, lost = np.maximum(peak, weigh(capital, audit + 1)), lost + regret - budget
         if audit + 1 == sampled:
             by_sample = int((peak >= 1 / ALPHA).sum())
-    whole = None if sessions else rate(int((peak >= 1 / ALPHA).sum()), runs)
-    return FalseAlarms(f"{law}, in sessions" if sessions else law, budget, runs, rate(by_sample, runs), whole)
+    whole = None if session else rate(int((peak >= 1 / ALPHA).sum()), runs)
+    return FalseAlarms(f"{law}, sessions of {session}" if session else law, budget, runs, rate(by_sample, runs), whole)
+
+
+def _next_regret(
+    law: Law, regret: Array, lost: Array, place: Array, session: int, rng: np.random.Generator
+) -> tuple[Array, Array, Array]:
+    """The next audit's regret in each run, what its session lost before it, and which call it is."""
+    if not session:
+        return law.draw(rng, len(regret)), np.zeros(len(regret)), place
+    after = place + rng.geometric(AUDIT_SHARE, len(regret))
+    same = after // session == place // session
+    return np.where(same, regret, law.draw(rng, len(regret))), np.where(same, lost, 0.0), after
 
 
 def delay(

@@ -121,6 +121,18 @@ def test_an_audit_is_counted_once_whatever_it_says_the_second_time(watch: Monito
     assert [(found.audits, found.regret) for found in watch.report().slices[:2]] == [(1, 0.5), (0, None)]
 
 
+def test_calls_of_one_session_weigh_less_than_calls_by_themselves(router: Router, tmp_path: Path) -> None:
+    evidence = {}
+    for name, session in (("alone", None), ("together", "s"), ("apart", "s{}")):
+        watch = Monitor(router, tmp_path / f"{name}.db", promises=promises())
+        for number in range(10):
+            watch.record(f"{number}", step="plan", regret=1.0, session=session and session.format(number))
+            watch.record(f"rest-{number}", step="code", regret=1.0, session="s")  # another slice of the same session
+        evidence[name] = watch.report().slices[0].evidence
+    assert evidence["together"] < evidence["alone"] / 2
+    assert evidence["apart"] == evidence["alone"]
+
+
 def test_qualities_by_tier_come_to_their_regret(watch: Monitor) -> None:
     assert watch.record("a", step="plan", quality={"small": 0.25, "frontier": 1.0})
     assert watch.record("b", step="plan", quality={"small": 1.0, "frontier": 0.0}, tier="small")
@@ -149,6 +161,7 @@ def test_qualities_by_tier_come_to_their_regret(watch: Monitor) -> None:
         ({"regret": 0.0, "step": ["plan"]}, "step is"),
         ({"regret": 0.0, "id": ""}, "the call's id is ''"),
         ({"regret": 0.0, "id": 7}, "the call's id is 7"),
+        ({"regret": 0.0, "session": 7}, "the session's id is 7"),
     ],
 )
 def test_an_audit_that_says_what_cannot_be_is_refused_and_not_counted(

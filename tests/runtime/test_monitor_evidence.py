@@ -14,6 +14,9 @@ REGRETS = st.floats(-1.0, 1.0)
 HISTORIES = st.lists(st.floats(-1.0, 1.0), max_size=40)
 
 
+SESSIONS = st.floats(-20.0, 20.0)
+
+
 def after(regrets: list[float], budget: float) -> Array:
     capital = new_capital()
     for audit, regret in enumerate(regrets):
@@ -21,11 +24,11 @@ def after(regrets: list[float], budget: float) -> Array:
     return capital
 
 
-def expect(history: list[float], budget: float, law: dict[float, float]) -> tuple[float, float]:
+def expect(history: list[float], budget: float, law: dict[float, float], session: float = 0.0) -> tuple[float, float]:
     """The evidence after a history, and what it comes to in the mean one audit later, exactly."""
     capital, audits = after(history, budget), len(history)
-    later = sum(p * float(weigh(advance(capital, audits, regret, budget), audits + 1)) for regret, p in law.items())
-    return float(weigh(capital, audits)), later
+    later = {regret: float(weigh(advance(capital, audits, regret, budget, session), audits + 1)) for regret in law}
+    return float(weigh(capital, audits)), sum(p * later[regret] for regret, p in law.items())
 
 
 @given(HISTORIES, st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
@@ -39,15 +42,28 @@ def test_at_the_edge_of_the_promise_the_bet_is_fair_whatever_came_before(
     assert later == pytest.approx(now, rel=1e-9)
 
 
-@given(HISTORIES, BUDGETS, REGRETS, REGRETS, st.floats(0.0, 1.0))
+@given(HISTORIES, BUDGETS, REGRETS, REGRETS, st.floats(0.0, 1.0), SESSIONS)
 def test_while_the_promise_holds_no_two_point_law_makes_the_evidence_grow_in_the_mean(
-    history: list[float], budget: float, low: float, high: float, chance: float
+    history: list[float], budget: float, low: float, high: float, chance: float, session: float
 ) -> None:
     if low == high or (1.0 - chance) * low + chance * high > budget:
         low = high = min(low, high, budget)
     law = {low: 1.0} if low == high else {low: 1.0 - chance, high: chance}
-    now, later = expect(history, budget, law)
+    now, later = expect(history, budget, law, session)
     assert later <= now * (1 + 1e-9)
+
+
+@given(HISTORIES, BUDGETS, SESSIONS)
+def test_no_regret_makes_a_bet_lose_more_than_its_stake(history: list[float], budget: float, session: float) -> None:
+    assert np.all(advance(after(history, budget), len(history), -1.0, budget, session) >= 0.0)
+
+
+def test_wins_of_one_session_add_up_and_do_not_multiply() -> None:
+    begun = np.full(len(STAKES), 1.0)
+    capital, lost, late = begun, 0.0, 10**15  # so late that no stake is added
+    for number in range(1, 6):
+        capital, lost = advance(capital, late, 0.6, 0.1, lost), lost + 0.5
+        np.testing.assert_allclose(capital, 1.0 + STAKES / 1.1 * 0.5 * number)
 
 
 @given(HISTORIES, BUDGETS)
