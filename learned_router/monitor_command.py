@@ -51,8 +51,11 @@ def monitor(
         ),
     ] = None,
     promises: Annotated[
-        Path | None, typer.Option(help="JSON that tells slices and traffic; else the artifact's certificate.json.")
+        Path | None, typer.Option(help="JSON of promises of your own; else those of the artifact's certificate.")
     ] = None,
+    gated: Annotated[
+        bool, typer.Option("--gated", help="The promises of router and gate together, not of the router alone.")
+    ] = False,
     alpha: Annotated[
         float, typer.Option(help="Allowed probability that a mode that keeps its promises ever has an alarm.")
     ] = 0.05,
@@ -64,7 +67,8 @@ def monitor(
 ) -> None:
     """Hold a router's promises against audited calls; exit code 3 on an alarm. No call is counted twice."""
     loaded = Router.load(router)
-    watch = Monitor(loaded, state, promises=read_promises(promises) if promises else None, alpha=alpha)
+    own = read_promises(promises) if promises else None
+    watch = Monitor(loaded, state, gated=gated, promises=own, alpha=alpha)
     with closing(watch):
         if clear is not None:
             mode, separator, name = clear.partition("/")

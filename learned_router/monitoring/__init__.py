@@ -9,6 +9,7 @@ from learned_router.monitoring.promises import (
     Traffic,
     describe_traffic,
     parse_promises,
+    promises_of,
     read_promises,
 )
 
@@ -22,5 +23,6 @@ __all__ = [
     "Traffic",
     "describe_traffic",
     "parse_promises",
+    "promises_of",
     "read_promises",
 ]

@@ -9,21 +9,19 @@ import math
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
+from learned_router.certificate import find_certificate
 from learned_router.errors import InputError
 from learned_router.monitoring.drift import WINDOWS
-from learned_router.monitoring.promises import Promise, Promises, read_promises
+from learned_router.monitoring.promises import Promise, Promises, promises_of
 from learned_router.monitoring.sampling import AUDITS, TRAFFIC, check_share, fingerprint, is_picked
 from learned_router.monitoring.store import Audit, Reference, Store, WindowState
 from learned_router.policy import Reason
 from learned_router.request import STEPS, kind_of
 from learned_router.router import Decision, Router
-
-CERTIFICATE: Final = "certificate.json"
-FEATURES: Final = ("regret", "steps")
 
 
 class SliceReport(msgspec.Struct, frozen=True):
@@ -78,7 +76,8 @@ class Monitor:
     """A router that is watched. Keep it, as the router; threads may share it, and processes the file.
 
     state: the SQLite file, made if it is not there. What it holds belongs to the router's artifact by its hash: another
-    artifact, trained and certified anew, begins afresh in the same file. promises: what to hold the traffic to, else the
+    artifact, trained and certified anew, begins afresh in the same file. gated: whether a gate looks at the answers, so that
+    its promises are watched beside the router's, each by itself. promises: what to hold the traffic to, else the
     artifact's own certificate. alpha: probability that a mode whose promises all hold ever has an alarm, shared out over
     its slices in equal parts; and that traffic like the calibration split's ever has a warning. audit_share: of the calls
     routed down, for ``wants_audit``. traffic_share: of all calls, counted to see drift; small, since calls of one session
@@ -91,6 +90,7 @@ class Monitor:
         router: Router,
         state: str | os.PathLike[str],
         *,
+        gated: bool = False,
         promises: Promises | None = None,
         alpha: float = 0.05,
         audit_share: float = 0.02,
@@ -99,7 +99,9 @@ class Monitor:
         if not 0.0 < check_share("alpha", alpha) < 1.0:
             raise InputError(f"alpha is {alpha}; it must lie in (0, 1), as in 0.05")
         self.router = router
-        self.promises = read_promises(router.path / CERTIFICATE) if promises is None else promises
+        self.promises = _certified_promises(router, gated) if promises is None else promises
+        self._gated = gated
+        self._artifact = router.name + ("+gate" if gated else "")
         strange = set(self.promises.modes) - set(router.modes)
         if strange:
             raise InputError(f"promises of mode {min(strange)!r}; {router.name} has {', '.join(router.modes)}")
@@ -108,8 +110,8 @@ class Monitor:
         self._traffic_share = check_share("traffic_share", traffic_share)
         traffic = self.promises.traffic
         self._references = {
-            feature: Reference(tuple(map(float, traffic.spread(feature))), traffic.rows, alpha / len(FEATURES))
-            for feature in (FEATURES if traffic else ())
+            feature: Reference(tuple(map(float, traffic.spread(feature))), traffic.rows, alpha / len(traffic.features))
+            for feature in (traffic.features if traffic else ())
             if traffic is not None
         }
         self._store = Store(state)
@@ -126,21 +128,20 @@ class Monitor:
         tools: Sequence[Mapping[str, Any]] | None = None,
         step: str | None = None,
         mode: str | None = None,
-        gated: bool = False,
     ) -> Decision:
         """Decide as ``Router.route`` does, but send calls of a slice in alarm to the top tier, with ``Reason.ALARM``.
 
         id: the call's own, by which its part in the sample of traffic is drawn; else one drawn at random. Raises InputError
         as ``Router.route`` does, and when the state file cannot be used.
         """
-        decision = self.router.route(request, tools=tools, step=step, mode=mode, gated=gated)
+        decision = self.router.route(request, tools=tools, step=step, mode=mode, gated=self._gated)
         if self._references and is_picked(uuid.uuid4().hex if id is None else id, self._traffic_share, TRAFFIC):
             self._count(decision)
         promise = self.promises.slice_of(decision.mode, decision.step)
         top = self.router.config.tiers[-1]
         if decision.tier == top.name or promise is None:
             return decision
-        if not self._store.is_alarmed(self.router.name, decision.mode, promise.name):
+        if not self._store.is_alarmed(self._artifact, decision.mode, promise.name):
             return decision
         return msgspec.structs.replace(
             decision, tier=top.name, model=top.model, reason=Reason.ALARM, confidence=1.0, regret=0.0
@@ -194,7 +195,7 @@ class Monitor:
             raise InputError(f"step is {step!r:.60}; mode {name} has no slice that holds it")
         if promise.budget is None:
             raise InputError(
-                f"mode {name}, slice {promise.name}: no call is routed down there, so there is none to audit"
+                f"mode {name}, slice {promise.name}: no call may be routed down there, so there is none to audit"
             )
         if step is not None and step not in self.router.config.steps and step not in STEPS:
             raise InputError(f"step is {step!r:.60}; it must be one of {', '.join(STEPS)}, or absent")
@@ -204,7 +205,7 @@ class Monitor:
 
     def add(self, audit: Audit) -> bool:
         """Count what ``read_audit`` read; False when its id was counted before."""
-        return self._store.add_audit(self.router.name, audit, self._level(audit.mode))
+        return self._store.add_audit(self._artifact, audit, self._level(audit.mode))
 
     def clear(self, mode: str, slice: str, note: str) -> None:
         """Lift a slice's alarm and begin its evidence anew; kept on record with ``note``, which says who and why.
@@ -213,15 +214,15 @@ class Monitor:
         """
         if not note.strip() or not note.isprintable():
             raise InputError(f"note is {note!r}; say who clears the alarm, and why, in one line of text")
-        if not self._store.clear(self.router.name, self._mode(mode), slice, note):
+        if not self._store.clear(self._artifact, self._mode(mode), slice, note):
             raise InputError(f"mode {mode}, slice {slice!r}: nothing was audited there, so there is nothing to clear")
 
     def report(self) -> Report:
         """How every promise stands, and the traffic."""
         slices = [self._slice(mode, promise) for mode, held in self.promises.modes.items() for promise in held]
-        windows = self._store.windows(self.router.name)
+        windows = self._store.windows(self._artifact)
         drift = [_drift(feature, [w for w in windows if w.feature == feature]) for feature in self._references]
-        return Report(self.router.name, self._alpha, slices, drift, self._store.clears(self.router.name))
+        return Report(self._artifact, self._alpha, slices, drift, self._store.clears(self._artifact))
 
     def _count(self, decision: Decision) -> None:
         traffic = self.promises.traffic
@@ -229,7 +230,7 @@ class Monitor:
             return
         cheapest, *_, top = decision.quality.values()
         bins = {"regret": traffic.regret_bin(top - cheapest), "steps": traffic.step_bin(decision.step)}
-        self._store.add_call(self.router.name, bins, self._references)
+        self._store.add_call(self._artifact, {name: bins[name] for name in self._references}, self._references)
 
     def _mode(self, mode: str | None) -> str:
         name = self.router.mode if mode is None else mode
@@ -262,7 +263,7 @@ class Monitor:
         return top - kept
 
     def _slice(self, mode: str, promise: Promise) -> SliceReport:
-        state = self._store.slice_state(self.router.name, mode, promise.name)
+        state = self._store.slice_state(self._artifact, mode, promise.name)
         return SliceReport(
             mode=mode,
             slice=promise.name,
@@ -276,6 +277,15 @@ class Monitor:
             level=self._level(mode),
             alarmed_at=state.alarmed_at if state else None,
         )
+
+
+def _certified_promises(router: Router, gated: bool) -> Promises:
+    certificate = find_certificate(router.path)
+    if certificate is None:
+        raise InputError(
+            f"{router.name} has no certificate; train it again with this version, or give promises of your own"
+        )
+    return promises_of(certificate, gated=gated)
 
 
 def _drift(feature: str, windows: list[WindowState]) -> DriftReport:

@@ -1,4 +1,4 @@
-"""What a certificate promises of each mode, and on what traffic: read from JSON, or made from calls.
+"""What is promised of each mode, and on what traffic: from a certificate, from JSON of one's own, or from calls.
 
 Knows JSON and numbers; knows nothing of evidence or state.
 """
@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from learned_router.certificate import Certificate, Statement
 from learned_router.errors import InputError
 
 # Steps that the calibration split did not hold fall into one bin.
@@ -25,7 +26,7 @@ class Promise(msgspec.Struct, frozen=True):
     name: of the slice. steps: those that it holds; none for all that no other slice names. target: share X of the top
     tier's quality to keep. share_down: share of its calls routed down (with a gate: whose lower answer is kept), and
     top_quality: the top tier's mean quality, as found on the calibration split. budget: mean regret of the calls routed down
-    that the promise allows, (1 - X) · top_quality / share_down, in quality units; None where none is routed down.
+    that the promise allows, (1 - X) · top_quality / share_down, in quality units; None where none may be routed down.
     certified: whether a bound stands behind it, or an estimate alone.
     """
 
@@ -41,14 +42,20 @@ class Promise(msgspec.Struct, frozen=True):
 class Traffic(msgspec.Struct, frozen=True):
     """How the calibration split is spread, by shares that sum to 1.
 
-    rows: its size. regret_edges: bounds of bins of the cheapest tier's predicted regret, rising; a bin holds its lower
-    bound. regret_shares: by bin, one more than edges; None for equal shares. steps: share by step.
+    rows: its size. regret_edges: bounds of bins of the cheapest tier's predicted regret, rising, a bin holding its lower
+    bound; none where they are not told. regret_shares: by bin, one more than edges; None for equal shares. steps: share by
+    step.
     """
 
     rows: int
     regret_edges: tuple[float, ...]
     steps: dict[str, float]
     regret_shares: tuple[float, ...] | None = None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What can be held against it."""
+        return ("regret", "steps") if self.regret_edges else ("steps",)
 
     def spread(self, feature: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Shares by bin of 'regret' or 'steps', the last bin of the steps being those unseen."""
@@ -81,6 +88,41 @@ class Promises(msgspec.Struct, frozen=True):
         return rest
 
 
+def promises_of(certificate: Certificate, *, gated: bool = False) -> Promises:
+    """What an artifact's certificate promises; a slice that is not certified promises nothing.
+
+    gated: of router and gate together, rather than of the router alone. Raises InputError when there is no gate.
+    """
+    modes = {}
+    for name, mode in certificate.modes.items():
+        statement = mode.gated if gated else mode.router
+        if statement is None:
+            raise InputError(f"mode {name} promises nothing of a gate; the artifact has none")
+        modes[name] = _promises_of(statement)
+    told, edges = certificate.traffic, sorted(set(certificate.traffic.regret_edges))
+    if len(edges) < len(told.regret_edges):
+        edges = []  # of deciles that tie nobody knows what share lies between them
+    return Promises(modes, Traffic(told.calls, tuple(edges), told.steps) if told.calls else None)
+
+
+def _promises_of(statement: Statement) -> tuple[Promise, ...]:
+    found = []
+    for part in statement.slices:
+        *_, top = part.shares.values()
+        found.append(
+            Promise(
+                name=part.name,
+                target=statement.target,
+                budget=part.budget if part.certified else None,
+                steps=part.steps,
+                share_down=1.0 - top,
+                top_quality=part.top_quality,
+                certified=part.certified,
+            )
+        )
+    return tuple(found)
+
+
 class _Mode(msgspec.Struct):
     slices: tuple[Promise, ...]
 
@@ -91,16 +133,14 @@ class _Certificate(msgspec.Struct):
 
 
 def read_promises(path: Path) -> Promises:
-    """Promises and traffic from a ``certificate.json``, or any JSON file that tells them in the same fields.
+    """Promises of one's own from JSON: ``modes`` with ``slices`` (``Promise``), and ``traffic`` (``Traffic``).
 
     Raises InputError, naming file and field, when it cannot be read or says what cannot be.
     """
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); give a certificate.json that tells slices"
-        ) from None
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a JSON file of promises") from None
     return parse_promises(raw, str(path))
 
 
@@ -109,10 +149,7 @@ def parse_promises(raw: bytes, place: str) -> Promises:
     try:
         found = msgspec.json.decode(raw, type=_Certificate)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(
-            f"{place}: {error}; the monitor needs 'modes' with 'slices' of name, target and budget. "
-            "Train the router again with this version, or give --promises"
-        ) from None
+        raise InputError(f"{place}: {error}; promises are 'modes' with 'slices' of name, target and budget") from None
     for mode, told in found.modes.items():
         _check_mode(f"{place}: modes.{mode}", told.slices)
     if found.traffic:
@@ -152,10 +189,6 @@ def _check_mode(place: str, slices: tuple[Promise, ...]) -> None:
     for promise in slices:
         if not 0.0 <= promise.target <= 1.0:
             raise InputError(f"{place}.slices, {promise.name}: target is {promise.target}; it must lie in [0, 1]")
-        if promise.budget is None and promise.share_down != 0.0:
-            raise InputError(
-                f"{place}.slices, {promise.name}: budget is null; only a slice with share_down 0 has none to spend"
-            )
         if promise.budget is not None and not 0.0 <= promise.budget < np.inf:
             raise InputError(
                 f"{place}.slices, {promise.name}: budget is {promise.budget}; it must be finite, at least 0"
@@ -166,11 +199,11 @@ def _check_traffic(place: str, traffic: Traffic) -> None:
     edges = np.asarray(traffic.regret_edges, dtype=np.float64)
     if traffic.rows < 1:
         raise InputError(f"{place}.rows is {traffic.rows}; it must be the calibration split's size")
-    if not len(edges) or not np.all(np.isfinite(edges)) or np.any(np.diff(edges) <= 0.0):
+    if not np.all(np.isfinite(edges)) or np.any(np.diff(edges) <= 0.0):
         raise InputError(f"{place}.regret_edges must be finite numbers that rise; merge those that tie")
     if not traffic.steps:
         raise InputError(f"{place}.steps is empty; it must hold a share by step")
-    for name, bins in (("regret", len(edges) + 1), ("steps", len(traffic.steps) + 1)):
-        shares = traffic.spread(name)
+    for name in traffic.features:
+        shares, bins = traffic.spread(name), len(edges) + 1 if name == "regret" else len(traffic.steps) + 1
         if len(shares) != bins or not np.all(shares >= 0.0) or abs(shares.sum() - 1.0) > 1e-3:
             raise InputError(f"{place}: the shares of {name} must be {bins} numbers of 0 or more that sum to 1")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from monitoring import BUDGET, PLAN, REST, TRAFFIC, promises
+from monitoring import PLAN, REST, TRAFFIC, certificate, promises
 
 from learned_router import Reason, Router
 from learned_router.errors import InputError
-from learned_router.monitoring import Monitor, Promise
+from learned_router.monitoring import Monitor, Promise, promises_of
 from learned_router.monitoring.sampling import AUDITS, is_picked
 from learned_router.monitoring.sampling import TRAFFIC as TRAFFIC_DRAW
 
@@ -110,7 +109,7 @@ def test_alpha_is_shared_out_over_the_slices_of_a_mode_that_can_have_an_alarm(ro
     held = promises(PLAN, REST, silent)
     watch = Monitor(router, tmp_path / "state.db", promises=held, alpha=0.1)
     assert {found.level for found in watch.report().slices} == {20.0}
-    with pytest.raises(InputError, match="no call is routed down there"):
+    with pytest.raises(InputError, match="no call may be routed down there"):
         watch.record("a", step="code", regret=0.0)
 
 
@@ -218,16 +217,49 @@ def test_a_sample_of_the_traffic_is_counted_and_a_change_warned_of(router: Route
 
 
 def test_the_promises_are_the_certificates_unless_given(tmp_path: Path, edited: Callable[..., Path]) -> None:
-    slices = [msgspec.to_builtins(promise) for promise in (PLAN, REST)]
-    certificate = json.dumps({"modes": {"balanced": {"slices": slices}}, "delta": 0.05}).encode()
-    router = Router.load(edited(files={"certificate.json": certificate}))
+    router = Router.load(edited(files={"certificate.json": msgspec.json.encode(certificate())}))
     report = Monitor(router, tmp_path / "state.db").report()
-    assert [(found.mode, found.slice, found.budget) for found in report.slices] == [
-        ("balanced", "plan", BUDGET),
-        ("balanced", "rest", BUDGET),
+    assert [(found.mode, found.slice, found.budget, found.certified) for found in report.slices] == [
+        ("balanced", "plan", 0.1, True),
+        ("balanced", "all", None, False),
     ]
-    assert report.drift == []
+    assert {found.level for found in report.slices} == {20.0}
+    assert [found.feature for found in report.drift] == ["regret", "steps"]
     assert hashlib.sha256((router.path / "config.json").read_bytes()).hexdigest()[:12] in report.router
+
+
+def test_the_gates_promises_are_watched_apart_from_the_routers(tmp_path: Path, edited: Callable[..., Path]) -> None:
+    router = Router.load(edited(files={"certificate.json": msgspec.json.encode(certificate())}))
+    alone, both = (Monitor(router, tmp_path / "state.db", gated=gated) for gated in (False, True))
+    assert both.report().slices[0].budget == 0.04
+    break_promise(alone)
+    assert [len(watch.report().alarms) for watch in (alone, both)] == [1, 0]
+    assert both.record("None-plan-0", step="plan", regret=0.0)  # the same call, in another state
+    assert [watch.report().slices[0].audits for watch in (alone, both)] == [40, 1]
+
+
+def test_a_certificate_without_a_gate_has_no_promises_of_one() -> None:
+    made = certificate()
+    balanced = msgspec.structs.replace(made.modes["balanced"], gated=None)
+    with pytest.raises(InputError, match="promises nothing of a gate"):
+        promises_of(msgspec.structs.replace(made, modes={"balanced": balanced}), gated=True)
+
+
+def test_deciles_that_tie_in_a_certificate_leave_the_steps_to_be_watched() -> None:
+    made = certificate()
+    tied = msgspec.structs.replace(made.traffic, regret_edges=(0.0, 0.1, 0.1))
+    found = promises_of(msgspec.structs.replace(made, traffic=tied)).traffic
+    assert found is not None
+    assert found.features == ("steps",)
+
+
+def test_an_artifact_of_before_there_were_certificates_says_what_to_do(
+    tmp_path: Path, edited: Callable[..., Path]
+) -> None:
+    router = Router.load(edited(files={"certificate.json": b'{"certified": false}'}))
+    with pytest.raises(InputError, match="has no certificate; train it again"):
+        Monitor(router, tmp_path / "state.db")
+    assert not (tmp_path / "state.db").exists()
 
 
 @pytest.mark.parametrize(

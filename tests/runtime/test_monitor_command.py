@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -144,17 +143,26 @@ def test_what_cannot_be_done_is_told_in_one_line(command: Command, arguments: tu
     assert problem in ran.err
 
 
-def test_an_artifact_whose_certificate_tells_no_slices_says_what_to_do(artifact: Path, tmp_path: Path) -> None:
-    (tmp_path / "certificate.json").write_text('{"modes": {"balanced": {"target": 0.95}}}')
-    options = ["--state", str(tmp_path / "state.db"), "--promises", str(tmp_path / "certificate.json")]
+def test_promises_that_tell_no_slices_are_told_in_one_line(artifact: Path, tmp_path: Path) -> None:
+    (tmp_path / "promises.json").write_text('{"modes": {"balanced": {"target": 0.95}}}')
+    options = ["--state", str(tmp_path / "state.db"), "--promises", str(tmp_path / "promises.json")]
     done = subprocess.run(
         [sys.executable, "-m", "learned_router.cli", "monitor", str(artifact), *options],
         capture_output=True,
         text=True,
-        env=os.environ | {"COLUMNS": "200"},
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "missing required field `slices`" in done.stderr
-    assert "give --promises" in done.stderr
     assert not (tmp_path / "state.db").exists()
+
+
+def test_a_router_just_trained_is_watched_by_its_own_certificate(artifact: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "learned_router.cli", "monitor", str(artifact), "--state", str(tmp_path / "s.db")]
+    for more in ([], ["--gated"]):
+        done = subprocess.run([*command, "--json", *more], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        found = json.loads(done.stdout)
+        assert {told["mode"] for told in found["slices"]} == {"quality", "balanced", "economy"}
+        assert all(told["budget"] is None or told["budget"] > 0.0 for told in found["slices"])
+        assert "steps" in {told["feature"] for told in found["drift"]}

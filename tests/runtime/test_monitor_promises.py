@@ -54,14 +54,12 @@ def test_a_call_belongs_to_the_slice_of_its_step_else_to_the_one_without_steps()
         (b"[]", "Expected `object`"),
         (b'{"modes": {"balanced": {"target": 0.95}}}', "missing required field `slices`.*modes"),
         (told([SLICE | {"budget": -0.1}]), "modes.balanced.slices, all: budget is -0.1"),
-        (told([SLICE | {"budget": None}]), "budget is null"),
         (told([SLICE | {"target": 95}]), r"target is 95.*must lie in \[0, 1\]"),
         (told([SLICE, SLICE]), "a name of its own"),
         (told([SLICE, SLICE | {"name": "rest"}]), "two slices name no steps"),
         (told([SLICE | {"steps": ["plan"]}, SLICE | {"name": "b", "steps": ["plan"]}]), "a step is in two slices"),
         (told(traffic=TRAFFIC | {"rows": 0}), "traffic.rows is 0"),
         (told(traffic=TRAFFIC | {"regret_edges": [0.2, 0.2]}), "regret_edges must be finite numbers that rise"),
-        (told(traffic=TRAFFIC | {"regret_edges": []}), "regret_edges must be finite numbers that rise"),
         (told(traffic=TRAFFIC | {"steps": {}}), "steps is empty"),
         (told(traffic=TRAFFIC | {"steps": {"plan": 0.4}}), "shares of steps must be 2 numbers"),
         (told(traffic=TRAFFIC | {"regret_shares": [0.5, 0.5]}), "shares of regret must be 3 numbers"),
@@ -82,6 +80,12 @@ def test_no_slices_at_all_and_no_file_are_refused(tmp_path: Path) -> None:
 def test_a_slice_from_which_no_call_goes_down_needs_no_budget() -> None:
     found = parse_promises(told([SLICE | {"budget": None, "share_down": 0.0}]), "x")
     assert found.modes["balanced"][0].budget is None
+
+
+def test_traffic_may_be_told_by_steps_alone() -> None:
+    found = parse_promises(told(traffic=TRAFFIC | {"regret_edges": []}), "x").traffic
+    assert found is not None
+    assert found.features == ("steps",)
 
 
 def test_traffic_described_from_calls_is_traffic_that_is_read_back() -> None:
