@@ -12,6 +12,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -240,19 +241,21 @@ class Store:
     def _open(self) -> sqlite3.Connection:
         if self.path.is_dir() or not self.path.parent.is_dir():
             raise InputError(f"{self.path}: not a file in a folder that is there; give the path of a state file")
-        try:
-            connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        except sqlite3.Error as error:
-            raise self._unreadable(error) from None
-        try:
-            self._prepare(connection)
-        except sqlite3.Error as error:
-            connection.close()
-            raise self._unreadable(error) from None
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        until = time.monotonic() + BUSY_S
+        while True:
+            try:
+                connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+                try:
+                    self._prepare(connection)
+                except BaseException:
+                    connection.close()
+                    raise
+                return connection
+            except sqlite3.Error as error:
+                # SQLite does not wait by itself while another process turns a new file to WAL (2 of 200 such openings)
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise self._unreadable(error) from None
+                time.sleep(0.01)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         if self._check(connection):

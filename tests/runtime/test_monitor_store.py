@@ -7,6 +7,7 @@ import os
 import random
 import sqlite3
 import threading
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from learned_router.monitoring.store import APPLICATION_ID, VERSION, Audit, Refe
 
 BUDGET, LEVEL = 0.1, 20.0
 REFERENCES = {"steps": Reference((0.5, 0.5, 0.0), 500, 0.025)}
-PROCESSES, EACH = 4, 60
+PROCESSES, EACH, NEW_FILES = 4, 60, 25
 
 
 def audit(name: str, regret: float = 0.0, slice: str = "all") -> Audit:
@@ -65,6 +66,35 @@ def test_processes_that_write_at_once_lose_nothing_and_count_nothing_twice(tmp_p
     for window in store.windows("r@1"):
         assert window.calls == PROCESSES * 2 * EACH
         assert window.size or sum(window.counts) == window.calls
+
+
+def open_together(folder: str, start: Barrier, told: multiprocessing.Queue[list[str]]) -> None:
+    """Open one new file after the other, each in the moment in which all processes do."""
+    failed = []
+    for attempt in range(NEW_FILES):
+        start.wait()
+        try:
+            store = Store(Path(folder) / f"{attempt}.db")
+            store.add_audit("r@1", audit(str(os.getpid())), LEVEL)
+            store.close()
+        except InputError as error:
+            failed.append(str(error))
+    told.put(failed)
+
+
+def test_processes_that_begin_the_same_file_at_once_all_succeed(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    start, told = context.Barrier(PROCESSES), context.Queue()
+    processes = [context.Process(target=open_together, args=(str(tmp_path), start, told)) for _ in range(PROCESSES)]
+    for process in processes:
+        process.start()
+    assert [told.get(timeout=120) for _ in processes] == [[]] * PROCESSES
+    for process in processes:
+        process.join()
+    for attempt in range(NEW_FILES):
+        state = Store(tmp_path / f"{attempt}.db").slice_state("r@1", "balanced", "all")
+        assert state is not None
+        assert state.audits == PROCESSES
 
 
 def test_threads_share_one_store(tmp_path: Path) -> None:
