@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample encoder shipped results readme bench bench-triples bench-gate bench-peers encoders few-labels sizes training-time clean
+.PHONY: demo test lint sample encoder shipped results readme bench bench-triples bench-gate bench-monitor bench-peers encoders few-labels sizes training-time clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -89,6 +89,9 @@ bench-triples: $(VENV)/.dev ## train and evaluate on the triples of models, and 
 # Router and gate on the pairs whose small answers the corpora hold
 bench-gate: $(VENV)/.dev ## train a router and a gate on every pair with answers, and fill docs/benchmark.md
 	$(BENCH)/gate.py $(RECIPE:%=--recipe %) $(ONLY) --page
+
+bench-monitor: $(VENV)/.dev ## simulate the monitor, and fill training/certify.md
+	$(BENCH)/monitor_delay.py --page
 
 bench-peers: $(PEERS)/.made ## the environment of LLMRouter's classes
 

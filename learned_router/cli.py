@@ -15,7 +15,7 @@ import msgspec
 import typer
 from rich.table import Table
 
-from learned_router import __version__, pipeline_commands
+from learned_router import __version__, monitor_command, pipeline_commands
 from learned_router.certificate import find_certificate
 from learned_router.errors import InputError, LearnedRouterError
 from learned_router.pipeline_commands import missing_package
@@ -31,7 +31,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(pipeline_commands.app)  # unnamed: its commands stand beside the others
+app.add_typer(monitor_command.app)  # unnamed: its commands stand beside the others
+app.add_typer(pipeline_commands.app)
 INTERRUPTED = 130  # what a shell reports of a command that Ctrl-C ended; typer returns it
 
 RouterOption = Annotated[Path | None, typer.Option("--router", help="Artifact folder; without it the one that ships.")]

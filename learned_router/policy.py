@@ -20,6 +20,9 @@ class Reason(enum.StrEnum):
     EMPTY_REQUEST = "empty_request"  # nothing to judge: the top tier
     CONTEXT_TOO_LONG = "context_too_long"  # a cheaper tier would do, but the request does not fit its context window
     LACKS_CAPABILITY = "lacks_capability"  # a cheaper tier would do, but it lacks tools, vision or JSON mode
+    ALARM = (
+        "alarm"  # the monitor found the mode's promise broken for calls of this kind: the top tier until certified anew
+    )
     # of an answer alone: what is certainly wrong with it
     EMPTY_OUTPUT = "empty_output"  # neither text nor a call
     UNREADABLE_ARGUMENTS = "unreadable_arguments"  # a call's arguments are no object

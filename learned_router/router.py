@@ -89,6 +89,11 @@ class Router:
         return tuple(tier.name for tier in self._config.tiers)
 
     @property
+    def mode(self) -> str:
+        """The operating point of calls that name none."""
+        return self._mode
+
+    @property
     def modes(self) -> dict[str, Mode]:
         return self._config.modes
 

@@ -26,12 +26,14 @@ FLOORS = (
     {"artifact", "encoder"},
     {"gate", "certificate"},
     {"router"},
-    {"replay", "patterns"},
+    {"replay", "patterns", "monitoring"},
     {"__init__"},
     {"terminal"},
-    {"pipeline_commands"},
+    {"pipeline_commands", "monitor_command"},
     {"cli"},
 )
+# Of a room that is a folder: its files, each of which may import from those before it.
+INNER = {"monitoring": ("sampling", "promises", "evidence", "drift", "store", "monitor", "__init__")}
 RUNTIME_LIBRARIES = {"msgspec", "numpy", "onnxruntime", "rich", "tokenizers", "typer"}
 # imported inside a function, where their absence is answered
 OPTIONAL_LIBRARIES = {"pricing": {"genai_prices"}}
@@ -69,7 +71,10 @@ def test_a_room_imports_only_from_lower_floors(path: Path) -> None:
     floor = next(index for index, rooms in enumerate(FLOORS) if room_of(path) in rooms)
     allowed = set().union(*FLOORS[:floor])
     for name in imports_of(path):
-        if name.startswith("learned_router."):
+        if name.startswith(f"learned_router.{room_of(path)}."):
+            files = INNER[room_of(path)]
+            assert name.split(".")[2] in files[: files.index(path.stem)], f"{path.stem} imports {name}"
+        elif name.startswith("learned_router."):
             assert name.split(".")[1] in allowed, f"{path.stem} imports {name}"
 
 
@@ -78,6 +83,13 @@ def test_the_runtime_imports_its_own_libraries_and_never_the_pipeline(path: Path
     outside = {name.split(".")[0] for name in imports_of(path)} - set(sys.stdlib_module_names) - {"learned_router"}
     assert outside <= RUNTIME_LIBRARIES | OPTIONAL_LIBRARIES.get(path.stem, set())
     assert not any(name.startswith("learned_router.training") for name in imports_of(path))
+
+
+def test_only_the_command_loads_the_monitor() -> None:
+    others = [path for path in ROOMS if room_of(path) not in ("monitoring", "monitor_command")]
+    assert not [
+        path for path in others if any(name.startswith("learned_router.monitoring") for name in imports_of(path))
+    ]
 
 
 def test_importing_the_package_loads_no_training_library() -> None:
