@@ -52,11 +52,25 @@ def run_demo(out: Path, *, recipe: str, seed: int, console: Console) -> Router:
 
     console.print(Rule("2  train, calibrate, export, evaluate", align="left"))
     labels = load_labels([labels_path])
-    trained = train(labels, artifact, load_recipe(recipe), seed=seed, cache=out / "cache", console=console)
+    # the sample asks few questions in many words: too few independent ones for a promise, and a demo should route
+    trained = train(
+        labels,
+        artifact,
+        load_recipe(recipe),
+        seed=seed,
+        allow_uncertified=True,
+        cache=out / "cache",
+        console=console,
+    )
     if trained.evaluation:
         report.render(trained.evaluation, console)
         report.plot(trained.evaluation, picture)
     show_certificate(trained.certificate, console)
+    if not any(mode.certified for mode in trained.router.modes.values()):
+        console.print(
+            "The demo routes by estimate all the same, as 'learned-router train --allow-uncertified' does.",
+            highlight=False,
+        )
 
     console.print(Rule("3  route", align="left"))
     for prompt in PROMPTS:

@@ -150,7 +150,7 @@ def _prove(
     costs = grounds.costs.vector(grounds.tiers)
     found = prove(tuning, proof, plan, target, delta, costs, limit, seed)
     first, last = _carry_out(proof, found)
-    slices = tuple(_describe_slice(proof, one, first, last, grounds, target) for one in found)
+    slices = tuple(_describe_slice(proof, one, first, last, grounds, target, only=len(found) == 1) for one in found)
     kept, shares, escalated = _figures(proof, np.ones(len(proof), dtype=bool), first, last, grounds.tiers)
     certified = any(one.certified for one in found)
     saving = expect_saving(first, last, proof.weight, grounds.costs, grounds.tiers, grounds.labels_count)
@@ -195,7 +195,14 @@ def _figures(
 
 
 def _describe_slice(
-    proof: Rows, one: Proved, first: np.ndarray, last: np.ndarray, grounds: Grounds, target: float
+    proof: Rows,
+    one: Proved,
+    first: np.ndarray,
+    last: np.ndarray,
+    grounds: Grounds,
+    target: float,
+    *,
+    only: bool,
 ) -> Slice:
     kept, shares, escalated = _figures(proof, one.rows, first, last, grounds.tiers)
     weight = proof.weight[one.rows]
@@ -204,7 +211,7 @@ def _describe_slice(
     # a label of the calibration split that proves stands for so many of all splits
     per_row = grounds.labels_count / max(len(proof), 1)
     return Slice(
-        name=name_slice(one.steps),
+        name=name_slice(one.steps, only=only),
         steps=one.steps,
         certified=one.certified,
         delta=one.delta,

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from learned_router.certificate import Saving, Slice, Statement
 
 
-def name_slice(steps: Sequence[str]) -> str:
-    return ", ".join(steps) if steps else "all other steps"
+def name_slice(steps: Sequence[str], *, only: bool) -> str:
+    """only: there is no other slice."""
+    return ", ".join(steps) if steps else "all steps" if only else "all other steps"
 
 
 def describe(statement: Statement, tiers: Sequence[str], *, gated: bool, relative: bool) -> str:
