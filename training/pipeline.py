@@ -40,6 +40,7 @@ from learned_router.training.reader import GATE_TIERS, answer_reader, answered_l
 from learned_router.training.recipe import Recipe, with_gate_knobs
 from learned_router.training.records import Label, Output, label_request
 from learned_router.training.split import tuning_part
+from learned_router.training.stable_tools import learn_fingerprints
 from learned_router.training.thresholds import OperatingPoint, PairPoint, choose_pairs, choose_threshold
 from learned_router.view import GATE_FEATURES
 
@@ -279,6 +280,7 @@ def _configure(
         confidence=dict(zip(labels.tiers, learned.confidence, strict=False)),
         prices=costs.prices,
         call_costs=costs.calls,
+        fingerprints=learn_fingerprints(labels.of("train"), labels.of("calibration")),
         files={},
         gate=None
         if gate is None
