@@ -109,8 +109,8 @@ def _tools_sentence(config: Config) -> str:
     if not found.tools:
         return ""
     return (
-        f" So do requests that offer another schema of one of the {len(found.tools)} tools, of {found.seen}, that the labels\n"
-        "  show often and always alike (`changed_tool`)."
+        f" So do requests that offer another schema of one of the {len(found.tools)} tools, of {found.seen}, that\n"
+        "  the labels show often and always alike (`changed_tool`)."
     )
 
 

@@ -31,8 +31,10 @@ RECIPE = "fast"
 FITTED = ("bfcl", "mmlu_pro", "bfcl_live", "routellm_gsm8k", "zeroeval", "routellm_mmlu")
 SCORED = (*LOGS, "bfcl_multi_turn", "tau2_airline")
 TIERS = ("small", "frontier")
-# Of a log's own test split, and of another's, so many at most are scored: drawn by a fixed seed
-OWN_ROWS, OTHER_ROWS = 600, 200
+# Of a log's splits, and of another's test split, so many rows at most are used, drawn by a fixed seed: minutes, not hours,
+# and more labels would only help
+MOST_ROWS = {"train": 1_000, "calibration": 500, "test": 500}
+OTHER_ROWS = 200
 
 
 def labels_of(log: str, outcomes: Sequence[Label]) -> list[Label]:
@@ -40,24 +42,30 @@ def labels_of(log: str, outcomes: Sequence[Label]) -> list[Label]:
     return [label for label in outcomes if any(tier.endswith(f" @ {log}") for tier in label.quality)]
 
 
+def draw(labels: Sequence[Label], most: int) -> list[Label]:
+    """At most so many of the labels, the same ones each time."""
+    return random.Random(0).sample(list(labels), min(most, len(labels)))
+
+
 def measure_row(log: str, outcomes: Sequence[Label], recipe: Recipe, seed: int = 0) -> Row:
     """Fit the score on a log's train split, its limit on the calibration split, and score the test split of every log."""
     reader = request_reader(recipe)
     labels = label_tiers(log, dict(zip(TIERS, MODELS[log], strict=True)), outcomes)
-    splits = {split: [label for label in labels if label.split == split] for split in ("train", "calibration", "test")}
+    splits = {
+        split: draw([label for label in labels if label.split == split], most) for split, most in MOST_ROWS.items()
+    }
     net = build_net(recipe, LabelRows(splits["train"], reader).features, len(TIERS)).eval()
     learned = calibrate_and_export(net, splits["train"], splits["calibration"], reader, recipe, TIERS, seed=seed)
     encoder = Encoder(learned.graph, reader.packer)
 
-    def score(some: Sequence[Label], most: int) -> np.ndarray:
-        drawn = random.Random(seed).sample(list(some), min(most, len(some)))
-        return encoder.predict([reader.see(label) for label in drawn])[0].ood / learned.ood_threshold
+    def score(some: Sequence[Label]) -> np.ndarray:
+        return encoder.predict([reader.see(label) for label in some])[0].ood / learned.ood_threshold
 
-    own = score(splits["test"], OWN_ROWS)
+    own = score(splits["test"])
     cells = {}
     for other in SCORED:
         if other != log:
-            found = score([label for label in labels_of(other, outcomes) if label.split == "test"], OTHER_ROWS)
+            found = score(draw([label for label in labels_of(other, outcomes) if label.split == "test"], OTHER_ROWS))
             truth = np.repeat([0, 1], [len(own), len(found)])
             auroc = float(roc_auc_score(truth, np.concatenate([own, found])))
             cells[other] = Cell(len(found), auroc, float((found > 1.0).mean()))
