@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample encoder shipped results readme bench bench-triples bench-gate bench-monitor bench-peers encoders few-labels sizes training-time clean
+.PHONY: demo test lint sample encoder shipped results readme bench bench-triples bench-gate bench-certify-pairs bench-ood bench-monitor bench-peers encoders few-labels sizes training-time clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -89,6 +89,12 @@ bench-triples: $(VENV)/.dev ## train and evaluate on the triples of models, and 
 # Router and gate on the pairs whose small answers the corpora hold
 bench-gate: $(VENV)/.dev ## train a router and a gate on every pair with answers, and fill docs/benchmark.md
 	$(BENCH)/gate.py $(RECIPE:%=--recipe %) $(ONLY) --page
+
+bench-certify-pairs: $(VENV)/.dev ## certify every pair, read its test split once, and fill training/certify.md; takes an hour
+	$(BENCH)/certify_pairs.py $(RECIPE:%=--recipe %) $(ONLY) --page
+
+bench-ood: $(VENV)/.dev ## which logs the out-of-distribution score tells apart, and fill training/certify.md
+	$(BENCH)/ood_matrix.py --page
 
 bench-monitor: $(VENV)/.dev ## simulate the monitor, and fill training/certify.md
 	$(BENCH)/monitor_delay.py --page

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from learned_router.errors import InputError
-from learned_router.request import kind_of
+from learned_router.request import kind_of, text_of
 
 # More calls than this, or tokens with a probability, is a model that ran away: the rest is not read.
 CALLS_READ: Final = 64
@@ -45,13 +45,15 @@ class Logprobs(msgspec.Struct, frozen=True, omit_defaults=True):
 class Output(msgspec.Struct, omit_defaults=True):
     """One model's answer. ``tool_calls``: None when none could be read, [] when the model chose to call nothing.
 
-    finish_reason: why the server says that it ended: ``"length"`` where it was cut off.
+    finish_reason: why the server says that it ended: ``"length"`` where it was cut off. model: whose answer it says that
+    it is; None where it does not say.
     """
 
     text: str | None = None
     tool_calls: list[ToolCall] | None = None
     finish_reason: str | None = None
     logprobs: Logprobs | None = None
+    model: str | None = None
 
 
 def parse_output(output: Any) -> Output:
@@ -73,11 +75,11 @@ def parse_output(output: Any) -> Output:
             "or a mapping with 'text'"
         )
     if "choices" in output:
-        return _parse_completion(output["choices"])
+        return _parse_completion(output["choices"], model_named(output))
     if not output.keys() & {"content", "text", "tool_calls"}:
         found = ", ".join(str(key)[:20] for key in islice(output, 5))
         raise InputError(f"output has the fields {found or 'none'}; it must have 'content', 'text' or 'tool_calls'")
-    return _parse_message(output, "output", None, None)
+    return _parse_message(output, "output", None, None, model_named(output))
 
 
 def _check_output(output: Output) -> Output:
@@ -88,6 +90,8 @@ def _check_output(output: Output) -> Output:
         calls = output.tool_calls
         if not isinstance(calls, list) or not all(isinstance(c, ToolCall) and isinstance(c.name, str) for c in calls):
             raise InputError("output.tool_calls is no list of ToolCall with a name; give one, or null")
+    if output.model is not None and not isinstance(output.model, str):
+        raise InputError(f"output.model is {kind_of(output.model)}; it must be text or null")
     numbers = [] if output.logprobs is None else [output.logprobs.mean, output.logprobs.least]
     if output.logprobs is not None and output.logprobs.arguments is not None:
         numbers.append(output.logprobs.arguments)
@@ -124,17 +128,26 @@ def read_logprobs(logprobs: Any, text: str | None) -> Logprobs | None:
     )
 
 
-def _parse_completion(choices: Any) -> Output:
+def model_named(answer: Mapping[Any, Any]) -> str | None:
+    """The model that an answer says it comes from; None where it names none, or something that is no name."""
+    return text_of(answer, "model") or None
+
+
+def _parse_completion(choices: Any, model: str | None) -> Output:
     if not isinstance(choices, list | tuple) or not choices:
         raise InputError(f"output.choices is {kind_of(choices)}; it must be a list of at least one choice")
     choice = choices[0]
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if not isinstance(message, Mapping):
         raise InputError(f"output.choices[0].message is {kind_of(message)}; it must be an object with 'content'")
-    return _parse_message(message, "output.choices[0].message", choice.get("finish_reason"), choice.get("logprobs"))
+    return _parse_message(
+        message, "output.choices[0].message", choice.get("finish_reason"), choice.get("logprobs"), model
+    )
 
 
-def _parse_message(message: Mapping[Any, Any], place: str, finish_reason: Any, logprobs: Any) -> Output:
+def _parse_message(
+    message: Mapping[Any, Any], place: str, finish_reason: Any, logprobs: Any, model: str | None
+) -> Output:
     field = "text" if "text" in message else "content"
     text = _parse_text(message.get(field), f"{place}.{field}")
     if text is None and isinstance(message.get("refusal"), str):
@@ -152,6 +165,7 @@ def _parse_message(message: Mapping[Any, Any], place: str, finish_reason: Any, l
         else [_parse_call(call, f"{place}.tool_calls[{index}]") for index, call in enumerate(calls[:CALLS_READ])],
         finish_reason=finish_reason,
         logprobs=read_logprobs(message.get("logprobs") if logprobs is None else logprobs, text),
+        model=model,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from learned_router.errors import ArtifactError
+from learned_router.fingerprints import Fingerprints
 from learned_router.policy import Mode, Reason, Tier, check_rules
 from learned_router.pricing import Price
 from learned_router.request_features import FEATURES
@@ -72,6 +73,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     provenance: Provenance
     gate: GateConfig | None = None
     call_costs: dict[str, float] = {}  # of an average call, by tier, the top tier's being 1
+    fingerprints: Fingerprints = Fingerprints()  # of tools and system prompts; empty in artifacts made before
 
 
 class Artifact(msgspec.Struct, frozen=True):

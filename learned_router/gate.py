@@ -13,6 +13,7 @@ from learned_router.encoder import Encoder, Packer, Prediction
 from learned_router.errors import ArtifactError
 from learned_router.policy import Reason, as_good_probability, judge_output
 from learned_router.request import Request
+from learned_router.served import Served
 from learned_router.view import make_answer_view, place_of
 
 # A gate's graph predicts two qualities: of the answer, and of what the top tier's would be.
@@ -55,9 +56,17 @@ class Gate:
     """The second decision point of a loaded artifact. ``Router`` makes it, and asks it."""
 
     def __init__(
-        self, artifact: Artifact, config: GateConfig, graph: bytes, packer: Packer, name: str, *, threads: int = 1
+        self,
+        artifact: Artifact,
+        config: GateConfig,
+        graph: bytes,
+        packer: Packer,
+        name: str,
+        served: Served,
+        *,
+        threads: int = 1,
     ) -> None:
-        """packer: the router's, for its tokenizer."""
+        """packer: the router's, for its tokenizer. served: what answers for each tier."""
         self._encoder = Encoder(
             graph,
             packer.with_spec(config.view),
@@ -70,7 +79,7 @@ class Gate:
                 f"{artifact.path}: gate.onnx predicts {self._encoder.tiers} qualities; it must predict "
                 f"{TIERS_PREDICTED}, of the answer and of the top tier's; export the artifact again"
             )
-        self._config, self._name = config, name
+        self._config, self._name, self._served = config, name, served
         self._modes = artifact.config.modes
         self._tiers = tuple(tier.name for tier in artifact.config.tiers)
 
@@ -82,7 +91,11 @@ class Gate:
             for request, output in zip(requests, outputs, strict=True)
         ]
         failures = [
-            [reason for reason in find_failures(request, output) if reason in self._config.rules]
+            [
+                # nothing that was measured of a tier's model says anything of another's answer
+                *([Reason.UNKNOWN_MODEL] if self._served.is_unknown(tier, output.model) else []),
+                *(reason for reason in find_failures(request, output) if reason in self._config.rules),
+            ]
             for request, output in zip(requests, outputs, strict=True)
         ]
         return Seen(tier, *self._encoder.predict(views), failures)

@@ -20,9 +20,9 @@ class Reason(enum.StrEnum):
     EMPTY_REQUEST = "empty_request"  # nothing to judge: the top tier
     CONTEXT_TOO_LONG = "context_too_long"  # a cheaper tier would do, but the request does not fit its context window
     LACKS_CAPABILITY = "lacks_capability"  # a cheaper tier would do, but it lacks tools, vision or JSON mode
-    ALARM = (
-        "alarm"  # the monitor found the mode's promise broken for calls of this kind: the top tier until certified anew
-    )
+    ALARM = "alarm"  # the monitor found the promise broken for such calls: the top tier until certified anew
+    CHANGED_TOOL = "changed_tool"  # a tool that the labels always showed with one schema has another: the top tier
+    UNKNOWN_MODEL = "unknown_model"  # a tier is served by another model than the one that the labels are about
     # of an answer alone: what is certainly wrong with it
     EMPTY_OUTPUT = "empty_output"  # neither text nor a call
     UNREADABLE_ARGUMENTS = "unreadable_arguments"  # a call's arguments are no object
@@ -47,12 +47,16 @@ RULES: Final = (
 
 
 class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One tier of an artifact. context_tokens: its window, None when unknown. lacks: of 'tools', 'vision', 'json'."""
+    """One tier of an artifact. context_tokens: its window, None when unknown. lacks: of 'tools', 'vision', 'json'.
+
+    aliases: further names of its model, under which it is known to be the same.
+    """
 
     name: str
     model: str
     context_tokens: int | None = None
     lacks: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
 
 
 class GatedPoint(msgspec.Struct, frozen=True, omit_defaults=True):

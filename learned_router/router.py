@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from learned_router.answer import parse_output
 from learned_router.artifact import Artifact, Config, read_artifact, shipped_artifact
 from learned_router.encoder import Encoder, Packer, Prediction
 from learned_router.errors import ArtifactError, InputError
+from learned_router.fingerprints import find_changed_tool
 from learned_router.gate import Acceptance, Gate
 from learned_router.policy import Choice, Mode, Reason, as_good_probability, block_tiers, choose_tier
 from learned_router.request import Request, message_text, needs_vision, parse_request, wants_json
+from learned_router.served import Served
 from learned_router.view import is_empty, make_view
 
 # Tokens of a whole request are only estimated, from below four characters a token, so that a window is not overrun.
@@ -49,8 +51,17 @@ class Decision(msgspec.Struct, frozen=True):
 class Router:
     """A loaded artifact. Make one with ``Router.load`` and keep it: loading costs far more than a decision."""
 
-    def __init__(self, artifact: Artifact, *, mode: str | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        *,
+        mode: str | None = None,
+        threads: int = 1,
+        models: Mapping[str, str] | None = None,
+        aliases: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
         config = artifact.config
+        self._served = Served(config.tiers, models or {}, aliases or {})
         self._config = config
         self._mode = self._known_mode(config.default_mode if mode is None else mode)
         packer = Packer.load(artifact.path / "tokenizer.json", config.view)
@@ -64,20 +75,32 @@ class Router:
         self.name = f"{config.name}@{artifact.hash[:12]}"
         self.path = artifact.path
         self._gate = (
-            Gate(artifact, config.gate, artifact.gate, packer, self.name, threads=threads)
+            Gate(artifact, config.gate, artifact.gate, packer, self.name, self._served, threads=threads)
             if config.gate and artifact.gate is not None
             else None
         )
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | None = None, *, mode: str | None = None, threads: int = 1) -> Router:
+    def load(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        mode: str | None = None,
+        threads: int = 1,
+        models: Mapping[str, str] | None = None,
+        aliases: Mapping[str, Collection[str]] | None = None,
+    ) -> Router:
         """Load an artifact folder, checked file by file; without ``path`` the one that ships with the package.
 
         mode: the operating point used when a call names none; by default the artifact's own default, which is
         "balanced" unless the recipe or ``train --target`` said otherwise. threads: onnxruntime threads of one decision.
-        Raises ArtifactError when the folder cannot be trusted, InputError when the mode is not in it.
+        models: by tier, the model that serves it, where that is another name than the artifact's; a decision then names
+        it. A tier of another model than the artifact was trained for is not taken, and if the top tier is, no other is.
+        aliases: by tier, further names of the very model it was trained for.
+        Raises ArtifactError when the folder cannot be trusted, InputError when mode or tier is not in it.
         """
-        return cls(read_artifact(shipped_artifact() if path is None else Path(path)), mode=mode, threads=threads)
+        artifact = read_artifact(shipped_artifact() if path is None else Path(path))
+        return cls(artifact, mode=mode, threads=threads, models=models, aliases=aliases)
 
     @property
     def config(self) -> Config:
@@ -92,6 +115,11 @@ class Router:
     def mode(self) -> str:
         """The operating point of calls that name none."""
         return self._mode
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The model to call, by tier."""
+        return dict(self._served.models)
 
     @property
     def modes(self) -> dict[str, Mode]:
@@ -233,7 +261,7 @@ class Router:
         weights = config.confidence.get(tier.name)
         return Decision(
             tier=tier.name,
-            model=tier.model,
+            model=self._served.models[tier.name],
             reason=choice.reason,
             confidence=1.0 if weights is None else as_good_probability(quality[choice.index], quality[-1], weights),
             quality=dict(zip(self.tiers, quality, strict=True)),
@@ -250,9 +278,13 @@ class Router:
         top = len(quality) - 1
         if is_empty(request):
             return Choice(top, Reason.EMPTY_REQUEST, 0.0)
+        if top in self._served.blocked:
+            return Choice(top, Reason.UNKNOWN_MODEL, 0.0)
+        if find_changed_tool(request.tools, self._config.fingerprints.tools) is not None:
+            return Choice(top, Reason.CHANGED_TOOL, 0.0)
         if relative_ood > 1.0:
             return Choice(top, Reason.OUT_OF_DISTRIBUTION, 0.0)
-        blocked = {}
+        blocked: dict[int, Reason] = {}
         if any(tier.context_tokens is not None or tier.lacks for tier in self._config.tiers):
             chars = sum(len(message_text(message)) for message in request.messages)
             needs = [
@@ -265,7 +297,7 @@ class Router:
                 if needed
             ]
             blocked = block_tiers(self._config.tiers, chars // CHARS_PER_TOKEN_LEAST, needs)
-        return choose_tier(quality, threshold, blocked)
+        return choose_tier(quality, threshold, blocked | self._served.blocked)
 
 
 def _parse_all(requests: Sequence[Any]) -> list[Request]:

@@ -17,8 +17,8 @@ PACKAGE = ROOT / "learned_router"
 # A room may import from the rooms of lower floors only.
 FLOORS = (
     {"errors"},
-    {"request", "policy", "pricing"},
-    {"answer", "request_features", "said", "schema_checks"},
+    {"request", "policy", "pricing", "model_names"},
+    {"answer", "fingerprints", "request_features", "said", "schema_checks", "served"},
     {"call_values", "reasoning_checks", "answer_text"},
     {"call_checks"},
     {"answer_features"},

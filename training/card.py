@@ -92,7 +92,7 @@ Labels: {splits}, split by session and by question. Labels by source and their l
 - It knows the traffic above and one pair of models. Other traffic, other models, other prompts: train on your own logs
   (`learned-router label`, then `learned-router train`); that is what this package is for.
 - Requests unlike the training data go to the top tier with reason `out_of_distribution`; by construction about one
-  percent of the training traffic's own kind do too.
+  percent of the training traffic's own kind do too.{_tools_sentence(config)}
 - It reads at most {config.view.max_tokens} tokens of a request: the last message's start and end, tool names, the start
   of the system prompt. What cannot be seen there cannot be known before the call.
 
@@ -102,6 +102,16 @@ Recipe `{provenance.recipe}` (sha256 {provenance.recipe_sha256[:12]}), labels sh
 {provenance.seed}, {provenance.created}. {versions}; Python {platform.python_version()}.
 Graph: {graph_bytes / 1e6:.1f} MB{gate_size}; {agreement}. Encoder weights: see NOTICE.
 """
+
+
+def _tools_sentence(config: Config) -> str:
+    found = config.fingerprints
+    if not found.tools:
+        return ""
+    return (
+        f" So do requests that offer another schema of one of the {len(found.tools)} tools, of {found.seen}, that\n"
+        "  the labels show often and always alike (`changed_tool`)."
+    )
 
 
 def _gate_sentence(gate_bytes: int | None, why_no_gate: str) -> str:

@@ -296,15 +296,18 @@ def forget_checkpoints(checkpoints: Path) -> None:
 
 @torch.inference_mode()  # type: ignore[untyped-decorator]  # torch is skipped
 def predict(model: RouterNet, labels: Sequence[Label], reader: Reader) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Quality logits (n, tiers), step logits (n, steps) and embeddings (n, width), float32, in the order of the labels."""
+    """Quality logits (n, tiers), step logits (n, steps) and what the quality heads read, (n, 2 * width + n_features).
+
+    All float32, in the order of the labels.
+    """
     outputs, order = [], []
     for some, batch in _batches(LabelRows(labels, reader), reader.packer):
         result = model(batch["input_ids"], batch["attention_mask"], batch["features"])
-        outputs.append([result[name].numpy() for name in ("quality", "step", "embedding")])
+        outputs.append([result[name].numpy() for name in ("quality", "step", "points")])
         order += some
     back = np.argsort(order)
-    quality, step, embedding = (np.concatenate(parts)[back] for parts in zip(*outputs, strict=True))
-    return quality, step, embedding
+    quality, step, points = (np.concatenate(parts)[back] for parts in zip(*outputs, strict=True))
+    return quality, step, points
 
 
 def _batches(

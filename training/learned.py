@@ -16,7 +16,7 @@ from learned_router.encoder import Encoder
 from learned_router.policy import Reason
 from learned_router.request import STEPS
 from learned_router.training import export
-from learned_router.training.calibrate import apply_scaling, fit_confidence, fit_known, scale_quality
+from learned_router.training.calibrate import apply_scaling, fit_confidence, fit_known, known_limit, scale_quality
 from learned_router.training.fit import predict
 from learned_router.training.model import CalibratedNet, RouterNet
 from learned_router.training.reader import Reader, bare_label
@@ -24,7 +24,7 @@ from learned_router.training.recipe import Recipe
 from learned_router.training.records import Label, label_request
 from learned_router.training.thresholds import Answers
 
-# Training rows that the out-of-distribution score is fitted on: enough for 64 components, seconds to embed
+# Training rows that the out-of-distribution score is fitted on: enough for its covariance, seconds to embed
 KNOWN_ROWS = 2_000
 
 
@@ -90,7 +90,7 @@ def calibrate_and_export(
     tuned = [label for label, chosen in zip(calibration, tuning, strict=True) if chosen]
     bare = [reader.see(shown) for label in tuned if (shown := bare_label(label))]
     ood_threshold = max(
-        float(np.quantile(ood, recipe.calibrate.ood_quantile))
+        known_limit(ood, recipe.calibrate.ood_quantile)
         for ood in (found.ood[tuning], *([encoder.predict(bare)[0].ood] if bare else []))
     )
     return Learned(

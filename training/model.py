@@ -175,7 +175,8 @@ class RouterNet(nn.Module):
         middle, last = (part.float() for part in self.embed(input_ids, attention_mask))
         with torch.autocast(last.device.type, enabled=False):
             quality_logits, step_logits = self.heads(middle, last, features)
-        result = {"quality": quality_logits, "step": step_logits, "embedding": last}
+            points = self.points(middle, last, features)
+        result = {"quality": quality_logits, "step": step_logits, "points": points}
         if quality is not None and weight is not None and step is not None:
             result = {"loss": self.loss(quality_logits, step_logits, quality, weight, step), **result}
         return result
@@ -230,16 +231,17 @@ class Scaling(NamedTuple):
 class Known(NamedTuple):
     """Where the training requests lie. centre: (width,); whiten: (width, k); centres: (n_centres, k); all float32.
 
-    The score of an embedding is the distance of ``(embedding - centre) @ whiten`` to the nearest of ``centres``.
+    The score of a point, which is what the quality heads read of a request, is the distance of
+    ``(point - centre) @ whiten`` to the nearest of ``centres``.
     """
 
     centre: np.ndarray
     whiten: np.ndarray
     centres: np.ndarray
 
-    def score(self, embeddings: np.ndarray) -> np.ndarray:
-        """Distances, (n,), of embeddings (n, width)."""
-        points = (embeddings - self.centre) @ self.whiten
+    def score(self, points: np.ndarray) -> np.ndarray:
+        """Distances, (n,), of points (n, width)."""
+        points = (points - self.centre) @ self.whiten
         squared = (points**2).sum(1)[:, None] - 2 * points @ self.centres.T + (self.centres**2).sum(1)
         distances: np.ndarray = np.sqrt(np.maximum(squared.min(axis=1), 0.0))
         return distances
@@ -267,7 +269,7 @@ class CalibratedNet(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         middle, last = self.net.embed(input_ids, attention_mask)
         quality, step = self.net.heads(middle, last, features)
-        points = (last - self.centre) @ self.whiten
+        points = (self.net.points(middle, last, features) - self.centre) @ self.whiten
         squared = (points**2).sum(1, keepdim=True) - 2 * points @ self.centres.T + (self.centres**2).sum(1)
         ood = squared.amin(dim=1).clamp_min(0.0).sqrt()
         return torch.sigmoid(quality * self.slope + self.bias), torch.softmax(step + self.step_shift, dim=-1), ood

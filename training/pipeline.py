@@ -19,6 +19,7 @@ from rich.console import Console
 from learned_router.artifact import CERTIFICATE, GATE, SCHEMA_VERSION, Config, GateConfig, Provenance
 from learned_router.certificate import Bound, Certificate
 from learned_router.errors import LabelError
+from learned_router.fingerprints import Fingerprints
 from learned_router.policy import NEVER_DOWN, Mode, Tier
 from learned_router.pricing import Price
 from learned_router.replay import make_references
@@ -40,6 +41,7 @@ from learned_router.training.reader import GATE_TIERS, answer_reader, answered_l
 from learned_router.training.recipe import Recipe, with_gate_knobs
 from learned_router.training.records import Label, Output, label_request
 from learned_router.training.split import tuning_part
+from learned_router.training.stable_tools import learn_fingerprints
 from learned_router.training.thresholds import OperatingPoint, PairPoint, choose_pairs, choose_threshold
 from learned_router.view import GATE_FEATURES
 
@@ -147,6 +149,8 @@ def train(
             learned.in_range[rows],
             costs.vector(labels.tiers),
         )
+    tuned = [label for label, chosen in zip(calibration, tuning, strict=True) if chosen]
+    fingerprints = learn_fingerprints(train_split, tuned)
     say("proving what each mode keeps")
     promises = certify(
         Grounds(
@@ -158,7 +162,12 @@ def train(
             judged=judged,
             costs=costs,
             labels_count=len(labels.labels),
-            bound_to=Bound({tier.name: tier.model for tier in tiers}, labels.sha256),
+            bound_to=Bound(
+                models={tier.name: tier.model for tier in tiers},
+                labels_sha256=labels.sha256,
+                tools=fingerprints.tools,
+                system_prompts=fingerprints.prompts.fingerprints,
+            ),
         ),
         recipe.modes,
         delta,
@@ -174,7 +183,9 @@ def train(
         export.compare_decisions(
             learned_gate.quality, learned_gate.expected, accepts, learned_gate.difference, graph=GATE
         )
-    config = _configure(out.name, labels, recipe, tiers, learned, learned_gate, promises.modes, costs, seed)
+    config = _configure(
+        out.name, labels, recipe, tiers, learned, learned_gate, promises.modes, fingerprints, costs, seed
+    )
     evaluation: Evaluation | None = None
 
     def measure(router: Router) -> dict[str, bytes]:
@@ -262,6 +273,7 @@ def _configure(
     learned: Learned,
     gate: Learned | None,
     modes: dict[str, Mode],
+    fingerprints: Fingerprints,
     costs: CostModel,
     seed: int,
 ) -> Config:
@@ -279,6 +291,7 @@ def _configure(
         confidence=dict(zip(labels.tiers, learned.confidence, strict=False)),
         prices=costs.prices,
         call_costs=costs.calls,
+        fingerprints=fingerprints,
         files={},
         gate=None
         if gate is None

@@ -22,6 +22,7 @@ from learned_router.certificate import (
     Statement,
     Traffic,
 )
+from learned_router.fingerprints import find_changed_tool
 from learned_router.policy import NEVER_DOWN, GatedPoint, Mode
 from learned_router.training.certify import Proved, Rows, SlicePlan, plan_slices, prove, unit_limit
 from learned_router.training.costs import CostModel
@@ -103,7 +104,8 @@ def make_rows(grounds: Grounds) -> tuple[Rows, Rows]:
     learned, labels = grounds.learned, grounds.calibration
     rows = Rows(
         predicted=learned.quality,
-        known=learned.in_range,
+        known=learned.in_range
+        & [find_changed_tool(label.tools or (), grounds.bound_to.tools) is None for label in labels],
         answers=grounds.judged,
         truth=learned.truth,
         graded=np.array([[_graded(label).get(tier, np.nan) for tier in grounds.tiers] for label in labels]),

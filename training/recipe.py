@@ -65,7 +65,7 @@ class FitKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class CalibrateKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """ood_centres: clusters of the training embeddings. ood_quantile: share of calibration requests taken as known."""
+    """ood_centres: clusters of the training requests. ood_quantile: share of new requests of their kind taken as known."""
 
     ood_centres: Size = 24
     ood_quantile: Share = 0.99

@@ -139,7 +139,7 @@ class _Course:
     def __init__(self, router: Router, request: Request, mode: str | None, prices: Mapping[str, Price]) -> None:
         self._began = time.perf_counter()
         self._router, self._request, self._mode, self._prices = router, request, mode, prices
-        self._models = {tier.name: tier.model for tier in router.config.tiers}
+        self._models = router.models
         self._decision = router.route(request, mode=mode, gated=True)
         self._attempts: list[Attempt] = []
         self._answer: Any = None

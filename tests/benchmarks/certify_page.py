@@ -8,13 +8,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import certify_pairs_page
 import monitor_page
+import ood_page
 from page_regions import check_page, fill_regions
 
 PAGE = Path(__file__).resolve().parents[2] / "training" / "certify.md"
 COMMAND = "python tests/benchmarks/certify_page.py"
 # each gives the texts of its regions by name
-SECTIONS = (monitor_page,)
+SECTIONS = (certify_pairs_page, ood_page, monitor_page)
 
 
 def fill(text: str) -> str:

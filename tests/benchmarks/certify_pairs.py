@@ -15,6 +15,7 @@ from pathlib import Path
 from bench_command import add_recipe, new_parser, run_command
 from bench_pairs import PAIRS, Pair, draw_labels, labels_of, read_corpora
 from bench_store import read_figures, slug, write_figures
+from certify_page import fill_page
 from certify_pairs_page import RESULTS, CertifiedPair, CertifyPairs, PromiseKept
 from gate_pairs import answered, read_answers
 from rich.console import Console
@@ -110,6 +111,8 @@ def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
         listed = [pairs[known.name] for known in PAIRS if known.name in pairs]
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         write_figures(CertifyPairs(today, recipe.name, listed), chosen.out)
+        if chosen.page:
+            fill_page()
         console.print(f"{pair.name}: {(time.perf_counter() - began) / 60:,.1f} min so far", highlight=False)
     return failed
 

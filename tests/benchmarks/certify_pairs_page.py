@@ -14,7 +14,7 @@ from learned_router.training.evaluation import Estimate
 from learned_router.training.report import markdown_table, percent
 
 RESULTS = Path(__file__).resolve().parent / "results" / "certify_pairs.json"
-NOT_MEASURED = "Not measured yet: run `make bench-certify`."
+NOT_MEASURED = "Not measured yet: run `make bench-certify-pairs`."
 
 
 class PromiseKept(msgspec.Struct, frozen=True):

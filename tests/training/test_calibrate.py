@@ -17,6 +17,7 @@ from learned_router.training.calibrate import (
     apply_scaling,
     fit_confidence,
     fit_known,
+    known_limit,
     log_loss,
     scale_quality,
 )
@@ -154,7 +155,7 @@ def test_a_direction_that_the_labels_never_took_counts_no_more_than_the_floor_al
     known = fit_known(seen, 1, 0)
     stretch = np.linalg.norm(known.whiten, axis=0)
     # LEAST_SPREAD of the mean of the kept variances, one of which holds at most all of it
-    assert stretch.max() / stretch.min() <= np.sqrt(OOD_COMPONENTS / LEAST_SPREAD) * (1 + 1e-4)
+    assert stretch.max() / stretch.min() <= np.sqrt(min(OOD_COMPONENTS, WIDTH) / LEAST_SPREAD) * (1 + 1e-4)
     variances = 1 / stretch.astype(np.float64) ** 2
     assert variances.min() >= LEAST_SPREAD * variances.mean() * 0.5
 
@@ -189,9 +190,40 @@ def test_tiny_and_repeated_labels_give_finite_scores(rows: int, copies: int) -> 
 
 
 def test_an_encoder_narrower_than_the_components_is_whitened_whole() -> None:
-    narrow = cloud(100)[:, : OOD_COMPONENTS // 2]
-    assert fit_known(narrow, 4, 0).whiten.shape == (OOD_COMPONENTS // 2, OOD_COMPONENTS // 2)
-    assert fit_known(cloud(100), 4, 0).whiten.shape == (WIDTH, OOD_COMPONENTS)
+    assert fit_known(cloud(100), 4, 0).whiten.shape == (WIDTH, WIDTH)
+    wide = np.random.default_rng(0).normal(size=(100, OOD_COMPONENTS + 8)).astype(np.float32)
+    assert fit_known(wide, 4, 0).whiten.shape == (OOD_COMPONENTS + 8, OOD_COMPONENTS)
+
+
+@pytest.mark.parametrize(
+    ("rows", "share", "rank"),
+    [
+        (1, 0.99, 1),
+        (98, 0.99, 98),
+        (99, 0.99, 99),
+        (100, 0.99, 100),
+        (199, 0.99, 198),
+        (200, 0.99, 199),
+        (9, 0.5, 5),
+        (9, 0.0, 1),
+    ],
+)
+def test_the_limit_is_the_score_of_the_rank_that_holds_for_new_rows(rows: int, share: float, rank: int) -> None:
+    scores = np.random.default_rng(rows).permutation(np.arange(1, rows + 1)).astype(np.float32)
+    assert known_limit(scores, share) == rank
+
+
+@pytest.mark.parametrize("rows", [99, 150, 400])
+def test_new_rows_of_the_same_kind_pass_the_limit_as_rarely_as_promised(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    alarms = [(rng.exponential(size=50) > known_limit(rng.exponential(size=rows), 0.99)).mean() for _ in range(2_000)]
+    assert np.mean(alarms) <= 0.01 + 4 * np.std(alarms) / np.sqrt(len(alarms))
+    assert np.mean(alarms) > 0.001
+
+
+def test_a_limit_needs_rows() -> None:
+    with pytest.raises(IndexError):
+        known_limit(np.zeros(0), 0.99)
 
 
 def test_the_same_seed_gives_the_same_centres() -> None:

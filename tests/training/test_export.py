@@ -45,7 +45,9 @@ def net(tiny_recipe: Recipe) -> CalibratedNet:
     torch.manual_seed(0)
     encoder = load_encoder(tiny_recipe.encoder)
     sizes = {"n_tiers": TIERS, "n_steps": len(STEPS), "n_features": len(FEATURES)}
-    seen = np.random.default_rng(0).normal(size=(200, encoder.config.hidden_size)).astype(np.float32)
+    seen = (
+        np.random.default_rng(0).normal(size=(200, 2 * encoder.config.hidden_size + len(FEATURES))).astype(np.float32)
+    )
     scaling = Scaling(np.array([1.0, 2.0, 0.5]), np.array([0.0, -1.0, 1.0]))
     return CalibratedNet(
         RouterNet(encoder, **sizes, knobs=tiny_recipe.fit), scaling, fit_known(seen, 4, 0), [1, 2]

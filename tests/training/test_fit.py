@@ -155,7 +155,7 @@ def test_predictions_come_in_the_order_of_the_labels(
 ) -> None:
     net = trained(labels, epochs=0)
     forth, back = (predict(net, some, reader) for some in (labels, labels[::-1]))
-    widths = (2, len(STEPS), net.encoder.config.hidden_size)
+    widths = (2, len(STEPS), net.quality.in_features)
     for one, two, width in zip(forth, back, widths, strict=True):
         assert one.shape == (len(labels), width)
         assert one.dtype == np.float32
