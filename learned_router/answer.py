@@ -97,21 +97,21 @@ def _check_output(output: Output) -> Output:
 
 
 def read_logprobs(logprobs: Any, text: str | None) -> Logprobs | None:
-    """What a chat completion's ``logprobs`` say, None where they say nothing. text: what the tokens spell."""
+    """What a chat completion's ``logprobs`` say, or our own summary of them; None where they say nothing.
+
+    text: what the tokens spell.
+    """
     content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
     if not isinstance(content, list | tuple) or not content:
-        return None
+        return _read_summary(logprobs)
     found = []
     spelled: list[int] = []  # where each token begins in the text
     place = 0
     for item in content[:TOKENS_READ]:
-        value = item.get("logprob") if isinstance(item, Mapping) else None
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        value = _bounded(item.get("logprob") if isinstance(item, Mapping) else None)
+        if value is None:
             return None
-        if isinstance(value, float) and math.isnan(value):
-            return None
-        # some servers say -infinity, or round to just above 0; an integer may be too large for a float
-        found.append(float(min(max(value, -100.0), 0.0)))
+        found.append(value)
         spelled.append(place)
         token = item.get("token")
         place += len(token) if isinstance(token, str) else 0
@@ -122,6 +122,24 @@ def read_logprobs(logprobs: Any, text: str | None) -> Logprobs | None:
         least=round(min(found), 4),
         arguments=round(sum(arguments) / len(arguments), 4) if arguments else None,
     )
+
+
+def _read_summary(logprobs: Any) -> Logprobs | None:
+    """A ``Logprobs``, as records and references hold it, from its fields; None where one is missing."""
+    if isinstance(logprobs, Logprobs):
+        logprobs = msgspec.to_builtins(logprobs)
+    if not isinstance(logprobs, Mapping):
+        return None
+    mean, least, arguments = (_bounded(logprobs.get(name)) for name in ("mean", "least", "arguments"))
+    return None if mean is None or least is None else Logprobs(mean, least, arguments)
+
+
+def _bounded(value: Any) -> float | None:
+    """A log-probability, None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return None
+    # some servers say -infinity, or round to just above 0; an integer may be too large for a float
+    return float(min(max(value, -100.0), 0.0))
 
 
 def _parse_completion(choices: Any) -> Output:

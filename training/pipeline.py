@@ -32,7 +32,7 @@ from learned_router.training.evaluate import evaluate
 from learned_router.training.evaluation import Evaluation
 from learned_router.training.fit import end_all_but_the_first, fit, forget_checkpoints
 from learned_router.training.labels import LabelSet, check_trainable, find_why_no_gate
-from learned_router.training.learned import Learned, calibrate_and_export, judge_answers
+from learned_router.training.learned import Learned, calibrate_and_export, expects_logprobs, judge_answers
 from learned_router.training.model import find_tokenizer
 from learned_router.training.pretrained import Pretrained, find_pretrained, read_about
 from learned_router.training.promises import Grounds, certify
@@ -288,6 +288,7 @@ def _configure(
             ood_threshold=gate.ood_threshold,
             confidence=gate.confidence[0],
             rules=recipe.gate.rules,
+            expects_logprobs=expects_logprobs(answered_labels(labels.of("calibration"), labels.tiers)),
         ),
         provenance=Provenance(
             recipe=recipe.name,

@@ -110,6 +110,14 @@ def test_log_probabilities_that_say_nothing_are_none(logprobs: Any) -> None:
     assert read_logprobs(logprobs, "text") is None
 
 
+@pytest.mark.parametrize("summary", [Logprobs(-0.5, -2.0, -0.7), {"mean": -0.5, "least": -2.0, "arguments": -0.7}])
+def test_log_probabilities_as_records_hold_them_are_read_as_they_are(summary: Any) -> None:
+    # a reference decision holds its answer so: read as none, a gate that learned from them could not be exported
+    assert parse_output({"text": "12", "logprobs": summary}).logprobs == Logprobs(-0.5, -2.0, -0.7)
+    assert parse_output({"text": "12", "logprobs": {"mean": -0.5, "least": math.nan}}).logprobs is None
+    assert parse_output({"text": "12", "logprobs": {"mean": 10**5000, "least": -1}}).logprobs == Logprobs(0.0, -1.0)
+
+
 @given(anything | messages | completions)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_value_parses_or_is_refused_by_an_input_error(output: Any) -> None:

@@ -37,12 +37,19 @@ def call(name: str, arguments: Any) -> dict[str, Any]:
 def saying(edited: Callable[..., Path]) -> Callable[..., Router]:
     """A router whose gate predicts ``quality`` of every answer and allows ``threshold`` in every mode."""
 
-    def make(quality: tuple[float, float], threshold: float = 0.2, rules: list[str] | None = None) -> Router:
+    def make(
+        quality: tuple[float, float],
+        threshold: float = 0.2,
+        rules: list[str] | None = None,
+        *,
+        expects_logprobs: bool = False,
+    ) -> Router:
         graph = constant_graph({"quality": [quality], "step": [[0.0] * 9 + [1.0]], "ood": [0.0]})
 
         def change(config: dict[str, Any]) -> None:
             for mode in config["modes"].values():
                 mode["gated"]["accept"] = threshold
+            config["gate"]["expects_logprobs"] = expects_logprobs
             if rules is not None:
                 config["gate"]["rules"] = rules
 
@@ -73,6 +80,23 @@ def test_a_regret_equal_to_the_threshold_is_kept(
 ) -> None:
     threshold = float(np.float32(0.7)) - float(np.float32(0.5))
     assert saying(quality, threshold).accept(REQUEST, GOOD).accept is accept
+
+
+def test_an_answer_without_the_log_probabilities_expected_of_it_must_keep_the_target_by_itself(
+    saying: Callable[..., Router],
+) -> None:
+    told = {"text": GOOD, "logprobs": {"mean": -0.1, "least": -1.0}}
+    router = saying((0.74, 0.8), 0.5, expects_logprobs=True)  # 92 % of the top tier's quality
+    assert {mode: router.accept(REQUEST, GOOD, mode=mode).accept for mode in router.modes} == {
+        "quality": False,
+        "balanced": False,
+        "economy": True,
+    }
+    assert router.accept(REQUEST, GOOD, mode="economy").threshold == pytest.approx(0.08)
+    assert router.accept(REQUEST, told, mode="quality").threshold == 0.5
+    assert saying((0.74, 0.8), 0.5).accept(REQUEST, GOOD, mode="quality").threshold == 0.5
+    # a threshold that is stricter than the target stays
+    assert saying((0.74, 0.8), 0.01, expects_logprobs=True).accept(REQUEST, GOOD, mode="economy").threshold == 0.01
 
 
 FAILURES = [
