@@ -159,7 +159,7 @@ class _Course:
         acceptance, error = None, None
         if self._tier != self._top:
             try:
-                acceptance = self._router.accept(self._request, answer, mode=self._mode, tier=self._tier)
+                acceptance = self._router.accept(self._request, answer, decision=self._decision)
             except InputError as wrong:
                 error = str(wrong)
         kept = self._tier == self._top or (acceptance is not None and acceptance.accept)
