@@ -17,9 +17,13 @@ import msgspec
 from learned_router.errors import InputError
 from learned_router.request import kind_of
 
-# More calls than this, or tokens with a probability, is a model that ran away: the rest is not read.
+# More calls than this, or tokens with a probability, or parts or characters of a text, is a model that ran away: the rest is
+# not read.
 CALLS_READ: Final = 64
 TOKENS_READ: Final = 4_096
+PARTS_READ: Final = 4_096
+CHARS_READ: Final = 1_000_000
+NAME_READ: Final = 1_000
 # Where a call that was written as text comes to its arguments
 _ARGUMENT_MARKS: Final = ('"arguments"', '"parameters"', "(")
 
@@ -63,7 +67,7 @@ def parse_output(output: Any) -> Output:
     if isinstance(output, Output):
         return _check_output(output)
     if isinstance(output, str):
-        return Output(text=clean_text(output))
+        return Output(text=_read_text(output))
     dump = getattr(output, "model_dump", None)  # the clients' own objects are pydantic's
     if callable(dump) and not isinstance(output, type):
         output = dump()
@@ -156,7 +160,7 @@ def _parse_message(message: Mapping[Any, Any], place: str, finish_reason: Any, l
     field = "text" if "text" in message else "content"
     text = _parse_text(message.get(field), f"{place}.{field}")
     if text is None and isinstance(message.get("refusal"), str):
-        text = clean_text(message["refusal"])
+        text = _read_text(message["refusal"])
     calls = message.get("tool_calls")
     if calls is not None and not isinstance(calls, list | tuple):
         raise InputError(f"{place}.tool_calls is {kind_of(calls)}; it must be a list or null")
@@ -175,11 +179,20 @@ def _parse_message(message: Mapping[Any, Any], place: str, finish_reason: Any, l
 
 def _parse_text(content: Any, place: str) -> str | None:
     if content is None or isinstance(content, str):
-        return None if content is None else clean_text(content)
+        return None if content is None else _read_text(content)
     if not isinstance(content, Sequence) or isinstance(content, bytes | bytearray):
         raise InputError(f"{place} is {kind_of(content)}; it must be text, a list of parts, or null")
-    texts = [part if isinstance(part, str) else part.get("text") for part in content if isinstance(part, str | Mapping)]
-    return clean_text("".join(text for text in texts if isinstance(text, str)))
+    texts, left = [], CHARS_READ
+    for part in islice(content, PARTS_READ):
+        text = part.get("text") if isinstance(part, Mapping) else part
+        if isinstance(text, str) and left:
+            texts.append(text[:left])
+            left -= len(texts[-1])
+    return clean_text("".join(texts))
+
+
+def _read_text(text: str) -> str:
+    return clean_text(text[:CHARS_READ])
 
 
 def _parse_call(call: Any, place: str) -> ToolCall:
@@ -194,15 +207,15 @@ def _parse_call(call: Any, place: str) -> ToolCall:
     name, arguments = function.get("name"), function.get("arguments")
     if not isinstance(name, str):
         raise InputError(f"{place}.name is {kind_of(name)}; it must be text")
-    return ToolCall(clean_text(name), read_arguments(arguments))
+    return ToolCall(clean_text(name[:NAME_READ]), read_arguments(arguments))
 
 
 def read_arguments(arguments: Any) -> Any:
     """A call's arguments out of the JSON that servers write them as, "" where there are none.
 
-    What does not parse is kept as the model wrote it: it is judged as it is.
+    What does not parse, or is too long to try, is kept as the model wrote it: it is judged as it is.
     """
-    if isinstance(arguments, str):
+    if isinstance(arguments, str) and len(arguments) <= CHARS_READ:
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(arguments or "{}")
     return arguments
