@@ -19,7 +19,7 @@ from learned_router.training import export
 from learned_router.training.calibrate import apply_scaling, fit_confidence, fit_known, scale_quality
 from learned_router.training.fit import predict
 from learned_router.training.model import CalibratedNet, RouterNet, Scaling
-from learned_router.training.reader import LOGPROBS_HIDDEN, Reader, bare_label, silent_label
+from learned_router.training.reader import LOGPROBS_HIDDEN, Reader, silent_label
 from learned_router.training.recipe import Recipe
 from learned_router.training.records import Label, label_request
 from learned_router.training.thresholds import Answers
@@ -81,7 +81,7 @@ def calibrate_and_export(
     logits, _, _ = predict(net, calibration, reader)
     scaling = _scale(net, calibration, logits, truth, np.where(tuning, weight, 0.0), reader)
     seen = random.Random(seed).sample(list(train), min(len(train), KNOWN_ROWS))
-    seen += [shown for label in seen if (shown := bare_label(label))]
+    seen += [shown for label in seen if (shown := reader.bare(label))]
     known = fit_known(predict(net, seen, reader)[2], recipe.calibrate.ood_centres, seed)
 
     taught = sorted({STEPS.index(label.step) for label in train if label.step})
@@ -90,7 +90,7 @@ def calibrate_and_export(
     found, _ = encoder.predict([reader.see(label) for label in calibration])
     expected = apply_scaling(logits, scaling)
     tuned = [label for label, chosen in zip(calibration, tuning, strict=True) if chosen]
-    bare = [reader.see(shown) for label in tuned if (shown := bare_label(label))]
+    bare = [reader.see(shown) for label in tuned if (shown := reader.bare(label))]
     ood_threshold = max(
         float(np.quantile(ood, recipe.calibrate.ood_quantile))
         for ood in (found.ood[tuning], *([encoder.predict(bare)[0].ood] if bare else []))

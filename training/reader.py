@@ -30,12 +30,15 @@ LOGPROBS_HIDDEN: Final = 0.25
 class Reader(NamedTuple):
     """How one network reads labels. see: the view of a label. packer: views to token ids.
 
+    bare: the label as of a caller who sends the last message alone, so that it is not unlike what is known; None where that
+    is all there is, or where nobody does so.
     silent: the label as if the server had not told its answer's token probabilities; None where it told none, or where they
     are not looked at.
     """
 
     see: Callable[[Label], View]
     packer: Packer
+    bare: Callable[[Label], Label | None]
     silent: Callable[[Label], Label | None]
 
     def ways(self, label: Label, knobs: FitKnobs) -> list[tuple[Label, float]]:
@@ -60,6 +63,7 @@ def request_reader(recipe: Recipe) -> Reader:
     return Reader(
         lambda label: make_view(label_request(label), recipe.view),
         Packer.load(find_tokenizer(recipe.encoder.name), recipe.view),
+        bare=bare_label,
         silent=lambda label: None,
     )
 
@@ -75,7 +79,7 @@ def answer_reader(recipe: Recipe, tiers: Sequence[str]) -> Reader:
         [(tier, output)] = label.outputs.items()
         return make_answer_view(label_request(label), output, place_of(tier, tiers), spec)
 
-    return Reader(see, Packer.load(find_tokenizer(recipe.encoder.name), spec), silent=silent_label)
+    return Reader(see, Packer.load(find_tokenizer(recipe.encoder.name), spec), bare=bare_answer, silent=silent_label)
 
 
 def answered_labels(labels: Sequence[Label], tiers: Sequence[str]) -> list[Label]:
@@ -101,6 +105,12 @@ def bare_label(label: Label) -> Label | None:
     if last.role != "user" or (len(label.messages) == 1 and not label.tools and not label_request(label).step):
         return None
     return msgspec.structs.replace(label, messages=[last], tools=None, step=None, response_format=None)
+
+
+def bare_answer(label: Label) -> Label | None:
+    """``bare_label`` of a label that holds one answer; None where it calls tools, since whoever judges it offered them."""
+    [output] = label.outputs.values()
+    return None if output.tool_calls else bare_label(label)
 
 
 def silent_label(label: Label) -> Label | None:

@@ -18,9 +18,9 @@ from learned_router.training.evaluate_gate import evaluate_gate
 from learned_router.training.evaluation import Evaluation
 from learned_router.training.labels import LabelSet, load_labels
 from learned_router.training.pipeline import train
-from learned_router.training.reader import ANSWERED, TOP, answer_reader, answered_labels
+from learned_router.training.reader import ANSWERED, TOP, answer_reader, answered_labels, request_reader
 from learned_router.training.recipe import Recipe
-from learned_router.training.records import Output, label_request
+from learned_router.training.records import Output, ToolCall, label_request
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +180,18 @@ def test_with_three_tiers_the_answers_of_both_lower_ones_are_judged(
     assert run.evaluation.gate is not None
     assert run.evaluation.gate.call_costs.keys() == set(tiers)
     assert {reference.tier for reference in read_references(run.router) if reference.output} == {"small", "mid"}
+
+
+def test_the_gates_limit_is_not_fitted_on_calls_beside_prompts_that_offered_no_tools(
+    labels: LabelSet, short: Recipe
+) -> None:
+    reader = answer_reader(short, labels.tiers)
+    tool = {"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}
+    said = msgspec.structs.replace(labels.labels[0], tools=[tool])
+    called = msgspec.structs.replace(said, outputs={"small": Output(tool_calls=[ToolCall("count", {})])})
+    assert reader.bare(called) is None
+    bare = reader.bare(said)
+    assert bare is not None
+    assert bare.tools is None
+    # the router sees no answer, and takes prompts without their tools whatever was answered
+    assert request_reader(short).bare(called) is not None
