@@ -174,6 +174,7 @@ def train(
         export.compare_decisions(
             learned_gate.quality, learned_gate.expected, accepts, learned_gate.difference, graph=GATE
         )
+    networks = {"router": learned} | ({"gate": learned_gate} if learned_gate else {})
     config = _configure(out.name, labels, recipe, tiers, learned, learned_gate, promises.modes, costs, seed)
     evaluation: Evaluation | None = None
 
@@ -203,7 +204,11 @@ def train(
             evaluation,
             graph_bytes=len(learned.graph),
             gate_bytes=len(learned_gate.graph) if learned_gate else None,
-            agreement=export.describe_difference(learned.difference, recipe.export),
+            agreement={
+                name: export.describe_difference(network.difference, recipe.export)
+                for name, network in networks.items()
+            },
+            unlike={name: 1.0 - float(network.in_range.mean()) for name, network in networks.items()},
             note=note,
             encoder=_pretrained_of(recipe),
             costs=costs,

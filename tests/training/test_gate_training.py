@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -111,6 +112,20 @@ def test_prices_given_reach_the_artifact_and_its_card(labels: LabelSet, short: R
 
 def test_costs_without_prices_are_said_to_be_assumed(artifact: Path) -> None:
     assert "these costs are **assumed**" in (artifact / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_card_says_of_router_and_gate_how_near_the_graph_is_and_what_is_beyond_its_limit(
+    artifact: Path, router: Router, labels: LabelSet
+) -> None:
+    card = " ".join((artifact / "README.md").read_text(encoding="utf-8").split())
+    agreed = r"int8 graph against the trained model: quality differs by 0\.\d{4} in the mean, 0\.\d{4} at most"
+    assert re.search(rf"\. Router: {agreed}; gate: {agreed}\. Encoder weights", card)
+    known = labels.of("calibration")
+    requests = [label_request(label) for label in known]
+    asked = router.route_modes(requests)["balanced"]
+    judged = router.accept_modes(requests, [label.outputs["small"] for label in known])["balanced"]
+    of_requests, of_answers = (sum(d.ood > 1.0 for d in found) / len(known) for found in (asked, judged))
+    assert f"which is like it, {of_requests:.1%} of the requests and {of_answers:.1%} of the answers." in card
 
 
 def test_the_references_hold_answers_kept_and_sent_up_and_are_repeated(router: Router) -> None:
