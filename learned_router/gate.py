@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from learned_router.answer import Output
-from learned_router.answer_features import find_failures
+from learned_router.answers.features import find_failures
 from learned_router.artifact import Artifact, GateConfig
 from learned_router.encoder import Encoder, Packer, Prediction
 from learned_router.errors import ArtifactError

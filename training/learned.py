@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 import numpy as np
 
-from learned_router.answer_features import find_failures
+from learned_router.answers.features import find_failures
 from learned_router.encoder import Encoder
 from learned_router.policy import Reason
 from learned_router.request import STEPS

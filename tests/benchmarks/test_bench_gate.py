@@ -44,7 +44,7 @@ from gate_pairs import REACH, answered, gate_pairs, has_answer
 from gate_predictions import Predictions, Side, gate_key, predict_pair, router_key
 from gate_rivals import SIGNS, score_length, score_logistic, suspicious
 
-from learned_router.answer_features import ANSWER_FEATURES
+from learned_router.answers.features import ANSWER_FEATURES
 from learned_router.request import Message
 from learned_router.request_features import FEATURES
 from learned_router.training import metrics
