@@ -17,9 +17,13 @@ import msgspec
 from learned_router.errors import InputError
 from learned_router.request import kind_of, text_of
 
-# More calls than this, or tokens with a probability, is a model that ran away: the rest is not read.
+# More calls than this, or tokens with a probability, or parts or characters of a text, is a model that ran away: the rest is
+# not read.
 CALLS_READ: Final = 64
 TOKENS_READ: Final = 4_096
+PARTS_READ: Final = 4_096
+CHARS_READ: Final = 1_000_000
+NAME_READ: Final = 1_000
 # Where a call that was written as text comes to its arguments
 _ARGUMENT_MARKS: Final = ('"arguments"', '"parameters"', "(")
 
@@ -65,7 +69,7 @@ def parse_output(output: Any) -> Output:
     if isinstance(output, Output):
         return _check_output(output)
     if isinstance(output, str):
-        return Output(text=clean_text(output))
+        return Output(text=_read_text(output))
     dump = getattr(output, "model_dump", None)  # the clients' own objects are pydantic's
     if callable(dump) and not isinstance(output, type):
         output = dump()
@@ -101,21 +105,21 @@ def _check_output(output: Output) -> Output:
 
 
 def read_logprobs(logprobs: Any, text: str | None) -> Logprobs | None:
-    """What a chat completion's ``logprobs`` say, None where they say nothing. text: what the tokens spell."""
+    """What a chat completion's ``logprobs`` say, or our own summary of them; None where they say nothing.
+
+    text: what the tokens spell.
+    """
     content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
     if not isinstance(content, list | tuple) or not content:
-        return None
+        return _read_summary(logprobs)
     found = []
     spelled: list[int] = []  # where each token begins in the text
     place = 0
     for item in content[:TOKENS_READ]:
-        value = item.get("logprob") if isinstance(item, Mapping) else None
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        value = _bounded(item.get("logprob") if isinstance(item, Mapping) else None)
+        if value is None:
             return None
-        if isinstance(value, float) and math.isnan(value):
-            return None
-        # some servers say -infinity, or round to just above 0; an integer may be too large for a float
-        found.append(float(min(max(value, -100.0), 0.0)))
+        found.append(value)
         spelled.append(place)
         token = item.get("token")
         place += len(token) if isinstance(token, str) else 0
@@ -131,6 +135,24 @@ def read_logprobs(logprobs: Any, text: str | None) -> Logprobs | None:
 def model_named(answer: Mapping[Any, Any]) -> str | None:
     """The model that an answer says it comes from; None where it names none, or something that is no name."""
     return text_of(answer, "model") or None
+
+
+def _read_summary(logprobs: Any) -> Logprobs | None:
+    """A ``Logprobs``, as records and references hold it, from its fields; None where one is missing."""
+    if isinstance(logprobs, Logprobs):
+        logprobs = msgspec.to_builtins(logprobs)
+    if not isinstance(logprobs, Mapping):
+        return None
+    mean, least, arguments = (_bounded(logprobs.get(name)) for name in ("mean", "least", "arguments"))
+    return None if mean is None or least is None else Logprobs(mean, least, arguments)
+
+
+def _bounded(value: Any) -> float | None:
+    """A log-probability, None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        return None
+    # some servers say -infinity, or round to just above 0; an integer may be too large for a float
+    return float(min(max(value, -100.0), 0.0))
 
 
 def _parse_completion(choices: Any, model: str | None) -> Output:
@@ -151,7 +173,7 @@ def _parse_message(
     field = "text" if "text" in message else "content"
     text = _parse_text(message.get(field), f"{place}.{field}")
     if text is None and isinstance(message.get("refusal"), str):
-        text = clean_text(message["refusal"])
+        text = _read_text(message["refusal"])
     calls = message.get("tool_calls")
     if calls is not None and not isinstance(calls, list | tuple):
         raise InputError(f"{place}.tool_calls is {kind_of(calls)}; it must be a list or null")
@@ -171,11 +193,20 @@ def _parse_message(
 
 def _parse_text(content: Any, place: str) -> str | None:
     if content is None or isinstance(content, str):
-        return None if content is None else clean_text(content)
+        return None if content is None else _read_text(content)
     if not isinstance(content, Sequence) or isinstance(content, bytes | bytearray):
         raise InputError(f"{place} is {kind_of(content)}; it must be text, a list of parts, or null")
-    texts = [part if isinstance(part, str) else part.get("text") for part in content if isinstance(part, str | Mapping)]
-    return clean_text("".join(text for text in texts if isinstance(text, str)))
+    texts, left = [], CHARS_READ
+    for part in islice(content, PARTS_READ):
+        text = part.get("text") if isinstance(part, Mapping) else part
+        if isinstance(text, str) and left:
+            texts.append(text[:left])
+            left -= len(texts[-1])
+    return clean_text("".join(texts))
+
+
+def _read_text(text: str) -> str:
+    return clean_text(text[:CHARS_READ])
 
 
 def _parse_call(call: Any, place: str) -> ToolCall:
@@ -190,15 +221,15 @@ def _parse_call(call: Any, place: str) -> ToolCall:
     name, arguments = function.get("name"), function.get("arguments")
     if not isinstance(name, str):
         raise InputError(f"{place}.name is {kind_of(name)}; it must be text")
-    return ToolCall(clean_text(name), read_arguments(arguments))
+    return ToolCall(clean_text(name[:NAME_READ]), read_arguments(arguments))
 
 
 def read_arguments(arguments: Any) -> Any:
     """A call's arguments out of the JSON that servers write them as, "" where there are none.
 
-    What does not parse is kept as the model wrote it: it is judged as it is.
+    What does not parse, or is too long to try, is kept as the model wrote it: it is judged as it is.
     """
-    if isinstance(arguments, str):
+    if isinstance(arguments, str) and len(arguments) <= CHARS_READ:
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(arguments or "{}")
     return arguments

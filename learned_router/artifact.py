@@ -42,7 +42,8 @@ class Provenance(msgspec.Struct, frozen=True):
 class GateConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What the gate needs beside its graph. confidence: weights of ``policy.as_good_probability``, for any lower tier.
 
-    rules: failures that send an answer up whatever is predicted of it.
+    rules: failures that send an answer up whatever is predicted of it. expects_logprobs: the thresholds were chosen on
+    answers that tell their token probabilities, so that they are not for one that tells none.
     """
 
     view: AnswerViewSpec
@@ -50,6 +51,7 @@ class GateConfig(msgspec.Struct, frozen=True, kw_only=True):
     ood_threshold: float
     confidence: tuple[float, float, float]
     rules: tuple[Reason, ...]
+    expects_logprobs: bool = False
 
     def __post_init__(self) -> None:
         check_rules(self.rules)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from learned_router.answer import Output
-from learned_router.answer_features import find_failures
+from learned_router.answers.features import find_failures
 from learned_router.artifact import Artifact, GateConfig
 from learned_router.encoder import Encoder, Packer, Prediction
 from learned_router.errors import ArtifactError
@@ -26,8 +26,9 @@ class Acceptance(msgspec.Struct, frozen=True):
     accept: keep it, or ask the top tier. tier: whose answer it is. reason: a ``Reason``. confidence: calibrated
     probability that the answer is as good as the top tier's. quality: predicted of the answer and of the top tier's, by
     tier, in [0, 1]. regret: predicted quality given up by keeping it, in quality units; threshold: the regret that the
-    mode allows. ood: distance from the training data, 1.0 being the limit. truncated: the view left out a part of the
-    answer. router: name and hash of the artifact.
+    mode allows, less of it where the answer tells no token probabilities and those of training did. ood: distance from the
+    training data, 1.0 being the limit. truncated: the view left out a part of the answer. router: name and hash of the
+    artifact.
     """
 
     accept: bool
@@ -44,12 +45,16 @@ class Acceptance(msgspec.Struct, frozen=True):
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What the graph says of some answers of one tier, before any threshold. failures: what is certainly wrong, each."""
+    """What the graph says of some answers of one tier, before any threshold. failures: what is certainly wrong, each.
+
+    silent: whether an answer tells none of the token probabilities that are expected.
+    """
 
     tier: str
     prediction: Prediction
     cuts: list[bool]
     failures: list[list[Reason]]
+    silent: list[bool]
 
 
 class Gate:
@@ -98,19 +103,24 @@ class Gate:
             ]
             for request, output in zip(requests, outputs, strict=True)
         ]
-        return Seen(tier, *self._encoder.predict(views), failures)
+        silent = [self._config.expects_logprobs and output.logprobs is None for output in outputs]
+        return Seen(tier, *self._encoder.predict(views), failures, silent)
 
     def decide(self, seen: Seen, mode: str, steps: Sequence[str | None]) -> list[Acceptance]:
         """What a mode makes of what was seen. steps: of the requests, None where it is not known."""
-        point = self._modes[mode].gated
+        target, point = self._modes[mode].target, self._modes[mode].gated
         if point is None:  # the artifact's reader refuses a gate without it
             raise ValueError(f"mode {mode!r} has no threshold of the gate")
         found = []
-        for quality, ood, cut, failures, step in zip(
-            seen.prediction.quality, seen.prediction.ood, seen.cuts, seen.failures, steps, strict=True
+        for quality, ood, cut, failures, silent, step in zip(
+            seen.prediction.quality, seen.prediction.ood, seen.cuts, seen.failures, seen.silent, steps, strict=True
         ):
             threshold = point.accept_of(step)
             own, top = float(quality[0]), float(quality[1])
+            if (
+                silent
+            ):  # the mode's threshold is of answers of which more was known: this one must keep the target alone
+                threshold = min(threshold, (1.0 - target) * top)
             relative_ood = float(ood) / self._config.ood_threshold
             accept, reason, regret = judge_output((own, top), threshold, failures, relative_ood > 1.0)
             found.append(

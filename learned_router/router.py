@@ -16,7 +16,7 @@ from learned_router.errors import ArtifactError, InputError
 from learned_router.fingerprints import find_changed_tool
 from learned_router.gate import Acceptance, Gate
 from learned_router.policy import Choice, Mode, Reason, as_good_probability, block_tiers, choose_tier
-from learned_router.request import Request, message_text, needs_vision, parse_request, wants_json
+from learned_router.request import Request, kind_of, message_text, needs_vision, parse_request, wants_json
 from learned_router.served import Served
 from learned_router.view import is_empty, make_view
 
@@ -151,18 +151,28 @@ class Router:
         step: str | None = None,
         mode: str | None = None,
         tier: str | None = None,
+        decision: Decision | None = None,
     ) -> Acceptance:
         """Whether a lower tier's answer may be kept: the gate, after ``route(..., gated=True)`` and the call.
 
         request, tools, step, mode: as ``route`` takes them. output: a text, an OpenAI message or chat completion, or a
-        mapping with ``text`` and ``tool_calls``. tier: whose answer it is, the cheapest one's if not said.
-        Raises InputError naming the field when request or output is none, and when the artifact has no gate.
+        mapping with ``text`` and ``tool_calls``. decision: what ``route`` said; its tier, its mode and the threshold of its
+        step are meant where no other is given. tier: whose answer it is; of a router with two tiers it can only be the lower
+        one's.
+        Raises InputError naming the field when request or output is none, when the tier is not a lower one or not said
+        where there are several, and when the artifact has no gate.
         """
+        if decision is not None:
+            if not isinstance(decision, Decision):
+                raise InputError(f"decision is {kind_of(decision)}; it must be what route returned")
+            tier = decision.tier if tier is None else tier
+            mode = decision.mode if mode is None else mode
+        said = None if decision is None else decision.step
         name = self._mode if mode is None else self._known_mode(mode)
         gate, lower = self._gated(), self._lower_tier(tier)
         parsed = parse_request(request, tools=tools, step=step)
         seen = gate.look([parsed], [parse_output(output)], lower)
-        return gate.decide(seen, name, [parsed.step])[0]
+        return gate.decide(seen, name, [parsed.step or said])[0]
 
     def accept_modes(
         self,
@@ -216,10 +226,14 @@ class Router:
 
     def _lower_tier(self, tier: str | None) -> str:
         lower = self.tiers[:-1]
-        if tier is not None and tier not in lower:
-            found = repr(tier[:40]) if isinstance(tier, str) else f"of type {type(tier).__name__}"
+        if tier is None and len(lower) == 1:
+            return lower[0]
+        if tier is None:
+            raise InputError(f"tier is absent; of several lower ones say whose answer it is: {', '.join(lower)}")
+        if tier not in lower:
+            found = repr(tier[:40]) if isinstance(tier, str) else kind_of(tier)
             raise InputError(f"tier is {found}; an answer is judged when it comes from {', '.join(lower)}")
-        return lower[0] if tier is None else tier
+        return tier
 
     def _gated(self) -> Gate:
         if self._gate is None:

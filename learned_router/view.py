@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from learned_router.answer import Output, ToolCall
-from learned_router.answer_features import ANSWER_FEATURES, read_features
+from learned_router.answers.features import ANSWER_FEATURES, read_features
 from learned_router.request import Message, Request, message_text, wants_json
 from learned_router.request_features import (
     DESCRIPTION_CHARS,

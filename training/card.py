@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from learned_router.artifact import Config
 from learned_router.certificate import Certificate
@@ -13,6 +13,8 @@ from learned_router.training.evaluation import Evaluation
 from learned_router.training.pretrained import Pretrained
 from learned_router.training.promise_pages import describe_promises
 from learned_router.training.report import markdown_tables
+
+SEEN_BY: Final = {"router": "requests", "gate": "answers"}
 
 
 class UnseenFigures(NamedTuple):
@@ -35,17 +37,19 @@ def write_card(
     *,
     graph_bytes: int,
     gate_bytes: int | None,
-    agreement: str,
+    agreement: Mapping[str, str],
+    unlike: Mapping[str, float],
     costs: CostModel,
     certificate: Certificate,
     why_no_gate: str,
     note: str,
     encoder: Pretrained | None = None,
 ) -> str:
-    """Markdown of the card. evaluation: on the test split, None where there is none. agreement: graph against model.
+    """Markdown of the card. evaluation: on the test split, None where there is none.
 
-    gate_bytes: of the gate, None where there is none, and why_no_gate says why. encoder: the
-    routing-pretrained one that training began with, if it was one.
+    agreement: graph against model, of the "router" and, where there is one, the "gate". unlike: share of the calibration
+    split's requests, and answers, that is beyond the limit of what each of them knows. gate_bytes: of the gate, None where
+    there is none, and why_no_gate says why. encoder: the routing-pretrained one that training began with, if it was one.
     """
     tiers = " → ".join(f"`{tier.name}` ({tier.model})" for tier in config.tiers)
     provenance = config.provenance
@@ -56,6 +60,8 @@ def write_card(
     splits = ", ".join(f"{count:,} {split}" for split, count in provenance.labels.items())
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
     gate_size = "" if gate_bytes is None else f", of the gate {gate_bytes / 1e6:.1f} MB"
+    beyond = " and ".join(f"{share:.1%} of the {SEEN_BY[name]}" for name, share in unlike.items())
+    agreed = "; ".join(f"{name}: {sentence}" for name, sentence in agreement.items())
     measured = (
         markdown_tables(evaluation) if evaluation else "The labels hold no test split, so nothing was measured.\n"
     )
@@ -91,8 +97,8 @@ Labels: {splits}, split by session and by question. Labels by source and their l
 
 - It knows the traffic above and one pair of models. Other traffic, other models, other prompts: train on your own logs
   (`learned-router label`, then `learned-router train`); that is what this package is for.
-- Requests unlike the training data go to the top tier with reason `out_of_distribution`; by construction about one
-  percent of the training traffic's own kind do too.{_tools_sentence(config)}
+- What is unlike the training data goes to the top tier with reason `out_of_distribution`; so would, of the calibration
+  split, which is like it, {beyond}.{_tools_sentence(config)}
 - It reads at most {config.view.max_tokens} tokens of a request: the last message's start and end, tool names, the start
   of the system prompt. What cannot be seen there cannot be known before the call.
 
@@ -100,7 +106,7 @@ Labels: {splits}, split by session and by question. Labels by source and their l
 
 Recipe `{provenance.recipe}` (sha256 {provenance.recipe_sha256[:12]}), labels sha256 {provenance.labels_sha256[:12]}, seed
 {provenance.seed}, {provenance.created}. {versions}; Python {platform.python_version()}.
-Graph: {graph_bytes / 1e6:.1f} MB{gate_size}; {agreement}. Encoder weights: see NOTICE.
+Graph: {graph_bytes / 1e6:.1f} MB{gate_size}. {agreed[:1].upper()}{agreed[1:]}. Encoder weights: see NOTICE.
 """
 
 

@@ -43,16 +43,16 @@ class CostModel(msgspec.Struct, frozen=True):
 def cost_calls(labels: Sequence[Label], tiers: Sequence[Tier], given: Mapping[str, Price]) -> CostModel:
     """The cost model of some labels. given: prices by tier's name, which win over the known ones.
 
-    A top-tier answer, which labels do not hold, is taken to be as long as the lower tiers' are.
+    Labels count by their weight. A call that failed has no length. A top-tier answer, which labels do not hold, is taken to
+    be as long as the lower tiers' are.
     Raises InputError for a price of a tier that is not there, and for prices that leave a tier without one.
     """
     names = [tier.name for tier in tiers]
     for name in given:
         if name not in names:
             raise InputError(f"--price {name}=…: no tier of the labels has this name; they have {', '.join(names)}")
-    outputs = [output for label in labels for output in label.outputs.values()]
-    asked = _mean([_request_tokens(label) for label in labels])
-    answered = _mean([_output_tokens(output) for output in outputs])
+    asked = _mean([(_request_tokens(label), label.weight) for label in labels])
+    answered = _mean([(_output_tokens(output), label.weight) for label in labels for output in _answers(label)])
     prices: dict[str, Price] = dict(given)
     for tier in tiers:
         if tier.name not in prices:
@@ -70,8 +70,12 @@ def cost_calls(labels: Sequence[Label], tiers: Sequence[Tier], given: Mapping[st
     return CostModel(dict(zip(names, map(float, ratios), strict=True)), {}, asked, answered)
 
 
+def _answers(label: Label) -> list[Output]:
+    return [output for output in label.outputs.values() if output.error is None]
+
+
 def _request_tokens(label: Label) -> int:
-    given = [output.input_tokens for output in label.outputs.values() if output.input_tokens is not None]
+    given = [output.input_tokens for output in _answers(label) if output.input_tokens is not None]
     if given:
         return max(given)
     texts = [msgspec.json.encode(part).decode() for part in (label.messages, label.tools) if part]
@@ -82,8 +86,10 @@ def _output_tokens(output: Output) -> int:
     if output.output_tokens is not None:
         return output.output_tokens
     calls = msgspec.json.encode(output.tool_calls).decode() if output.tool_calls else ""
-    return text_tokens(output.text or calls)
+    return text_tokens((output.text or "") + calls)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return float(np.mean(values)) if len(values) else 0.0
+def _mean(weighted: Sequence[tuple[float, float]]) -> float:
+    """Of pairs of a value and its weight; 0 where nothing counts."""
+    total = sum(weight for _, weight in weighted)
+    return sum(value * weight for value, weight in weighted) / total if total else 0.0

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import torch
 from rich.console import Console
@@ -25,9 +24,9 @@ from learned_router.encoder import Packer
 from learned_router.request import STEPS
 from learned_router.training.heads import fit_quality, fit_step
 from learned_router.training.model import UNKNOWN_STEP, RouterNet, build_net, freeze, parameter_groups
-from learned_router.training.reader import Reader, bare_label
+from learned_router.training.reader import Reader
 from learned_router.training.recipe import FitKnobs, Recipe
-from learned_router.training.records import Label, label_request, unit_of
+from learned_router.training.records import Label, unit_of
 
 # The heads' own training sees no more than this: beyond, it costs minutes and teaches a few hundred weights nothing new
 HEAD_ROWS = 20_000
@@ -37,9 +36,9 @@ EMBED_BATCH_ROWS = 32
 class LabelRows(Dataset[dict[str, Any]]):
     """Labels as token ids, features and targets.
 
-    hide: in what shares rows are, at random, shown as callers send them who leave something out: without the step, or as
-    a bare prompt. The network must do without what ``route(prompt)`` does not get. tiers: those of the first label, if
-    not given; the quality of a tier that a label does not know is NaN.
+    hide: in what shares rows are, at random, shown as callers send them who leave something out, see ``Reader.ways``. The
+    network must do without what ``route(prompt)`` does not get. tiers: those of the first label, if not given; the quality
+    of a tier that a label does not know is NaN.
     """
 
     def __init__(
@@ -68,13 +67,8 @@ class LabelRows(Dataset[dict[str, Any]]):
         self._hide = hide is not None
         if hide is not None:
             self._random = np.random.default_rng(0)
-            self._shares = (hide.bare_share, hide.bare_share + hide.step_dropout)
-            self._stepless = [
-                read(msgspec.structs.replace(label, step=None)) if label_request(label).step else whole
-                for label, whole in zip(labels, self._whole, strict=True)
-            ]
-            self._bare = [
-                read(bare) if (bare := bare_label(label)) else whole
+            self._ways = [
+                [(*(whole if shown is label else read(shown)), share) for shown, share in reader.ways(label, hide)]
                 for label, whole in zip(labels, self._whole, strict=True)
             ]
 
@@ -95,14 +89,8 @@ class LabelRows(Dataset[dict[str, Any]]):
         """Every way in which a row is shown, once: token ids, features, and the share of times; the shares sum to 1."""
         if not self._hide:
             return [(*self._whole[index], 1.0)]
-        bare, stepless = self._shares[0], self._shares[1] - self._shares[0]
-        shares = (
-            (self._whole[index], 1.0 - bare - stepless),
-            (self._stepless[index], stepless),
-            (self._bare[index], bare),
-        )
         found: list[tuple[list[int], np.ndarray, float]] = []
-        for (ids, features), share in shares:
+        for ids, features, share in reversed(self._ways[index]):  # the whole row first
             same = next(
                 (i for i, (known, others, _) in enumerate(found) if known == ids and (others == features).all()), None
             )
@@ -115,10 +103,13 @@ class LabelRows(Dataset[dict[str, Any]]):
     def _shown(self, index: int) -> tuple[list[int], np.ndarray]:
         if not self._hide:
             return self._whole[index]
-        draw = self._random.random()
-        if draw < self._shares[0]:
-            return self._bare[index]
-        return self._stepless[index] if draw < self._shares[1] else self._whole[index]
+        left = self._random.random()
+        *others, (ids, features, _) = self._ways[index]
+        for other_ids, other_features, share in others:
+            left -= share
+            if left < 0:
+                return other_ids, other_features
+        return ids, features
 
 
 class Collate:

@@ -11,21 +11,23 @@ from collections.abc import Collection, Sequence
 import msgspec
 import numpy as np
 
-from learned_router.answer_features import find_failures
+from learned_router.answers.features import find_failures
 from learned_router.encoder import Encoder
 from learned_router.policy import Reason
 from learned_router.request import STEPS
 from learned_router.training import export
 from learned_router.training.calibrate import apply_scaling, fit_confidence, fit_known, known_limit, scale_quality
 from learned_router.training.fit import predict
-from learned_router.training.model import CalibratedNet, RouterNet
-from learned_router.training.reader import Reader, bare_label
+from learned_router.training.model import CalibratedNet, RouterNet, Scaling
+from learned_router.training.reader import LOGPROBS_HIDDEN, Reader, silent_label
 from learned_router.training.recipe import Recipe
 from learned_router.training.records import Label, label_request
 from learned_router.training.thresholds import Answers
 
 # Training rows that the out-of-distribution score is fitted on: enough for its covariance, seconds to embed
 KNOWN_ROWS = 2_000
+# Where fewer of the calibration answers than this are without token probabilities, its thresholds are of the others
+SILENT_SHARE = 0.1
 
 
 class Learned(msgspec.Struct, frozen=True):
@@ -77,9 +79,9 @@ def calibrate_and_export(
     weight = np.array([label.weight for label in calibration])
     tuning = np.ones(len(calibration), dtype=bool) if tuning is None else tuning
     logits, _, _ = predict(net, calibration, reader)
-    scaling = scale_quality(logits[tuning], truth[tuning], weight[tuning])
+    scaling = _scale(net, calibration, logits, truth, np.where(tuning, weight, 0.0), reader)
     seen = random.Random(seed).sample(list(train), min(len(train), KNOWN_ROWS))
-    seen += [shown for label in seen if (shown := bare_label(label))]
+    seen += [shown for label in seen if (shown := reader.bare(label))]
     known = fit_known(predict(net, seen, reader)[2], recipe.calibrate.ood_centres, seed)
 
     taught = sorted({STEPS.index(label.step) for label in train if label.step})
@@ -88,7 +90,7 @@ def calibrate_and_export(
     found, _ = encoder.predict([reader.see(label) for label in calibration])
     expected = apply_scaling(logits, scaling)
     tuned = [label for label, chosen in zip(calibration, tuning, strict=True) if chosen]
-    bare = [reader.see(shown) for label in tuned if (shown := bare_label(label))]
+    bare = [reader.see(shown) for label in tuned if (shown := reader.bare(label))]
     ood_threshold = max(
         known_limit(ood, recipe.calibrate.ood_quantile)
         for ood in (found.ood[tuning], *([encoder.predict(bare)[0].ood] if bare else []))
@@ -112,6 +114,39 @@ def calibrate_and_export(
     )
 
 
+def _scale(
+    net: RouterNet,
+    calibration: Sequence[Label],
+    logits: np.ndarray,
+    truth: np.ndarray,
+    weight: np.ndarray,
+    reader: Reader,
+) -> Scaling:
+    """The scaling of quality, also on the rows without their token probabilities, in the share in which training hid them.
+
+    Fitted on the others alone, it would say of both how sure the probabilities make: on answers that read alike, two in
+    three of them right, it said 0.94 of one that told none.
+    """
+    shown = [(row, silent) for row, label in enumerate(calibration) if (silent := reader.silent(label))]
+    if not shown:
+        return scale_quality(logits, truth, weight)
+    rows = np.array([row for row, _ in shown])
+    hidden, _, _ = predict(net, [silent for _, silent in shown], reader)
+    told = np.array(weight)
+    told[rows] *= 1.0 - LOGPROBS_HIDDEN
+    return scale_quality(
+        np.concatenate((logits, hidden)),
+        np.concatenate((truth, truth[rows])),
+        np.concatenate((told, weight[rows] * LOGPROBS_HIDDEN)),
+    )
+
+
+def expects_logprobs(answers: Sequence[Label]) -> bool:
+    """Whether thresholds chosen on these answers say nothing of one without token probabilities: too few are without."""
+    silent = sum(silent_label(label) is None for label in answers)
+    return silent < SILENT_SHARE * len(answers)
+
+
 def judge_answers(
     labels: Sequence[Label],
     answers: Sequence[Label],
@@ -119,14 +154,21 @@ def judge_answers(
     tiers: Sequence[str],
     rules: Collection[Reason],
 ) -> Answers:
-    """What the gate makes of every lower tier's answer to the labels, in their order. answers: those of ``gate``'s rows."""
+    """What the gate makes of every lower tier's answer to the labels, in their order. answers: those of ``gate``'s rows.
+
+    The same that the runtime's gate makes of them, but for the threshold.
+    """
+    telling = expects_logprobs(answers)
     place = {label.id: row for row, label in enumerate(labels)}
     regret = np.full((len(labels), len(tiers) - 1), np.nan)
     refused = np.zeros(regret.shape, dtype=bool)
+    doubted = np.full(regret.shape, -np.inf)
     for label, quality, in_range in zip(answers, gate.quality, gate.in_range, strict=True):
         [(tier, output)] = label.outputs.items()
         at = place[label.id], tiers.index(tier)
         regret[at] = quality[1] - quality[0]
         failed = any(reason in rules for reason in find_failures(label_request(label), output))
         refused[at] = failed or not in_range
-    return Answers(regret, refused)
+        if telling and output.logprobs is None:
+            doubted[at] = (quality[1] - quality[0]) / max(float(quality[1]), 1e-9)
+    return Answers(regret, refused, doubted if telling else None)

@@ -33,7 +33,7 @@ from learned_router.training.evaluate import evaluate
 from learned_router.training.evaluation import Evaluation
 from learned_router.training.fit import end_all_but_the_first, fit, forget_checkpoints
 from learned_router.training.labels import LabelSet, check_trainable, find_why_no_gate
-from learned_router.training.learned import Learned, calibrate_and_export, judge_answers
+from learned_router.training.learned import Learned, calibrate_and_export, expects_logprobs, judge_answers
 from learned_router.training.model import find_tokenizer
 from learned_router.training.pretrained import Pretrained, find_pretrained, read_about
 from learned_router.training.promises import Grounds, certify
@@ -183,6 +183,7 @@ def train(
         export.compare_decisions(
             learned_gate.quality, learned_gate.expected, accepts, learned_gate.difference, graph=GATE
         )
+    networks = {"router": learned} | ({"gate": learned_gate} if learned_gate else {})
     config = _configure(
         out.name, labels, recipe, tiers, learned, learned_gate, promises.modes, fingerprints, costs, seed
     )
@@ -214,7 +215,11 @@ def train(
             evaluation,
             graph_bytes=len(learned.graph),
             gate_bytes=len(learned_gate.graph) if learned_gate else None,
-            agreement=export.describe_difference(learned.difference, recipe.export),
+            agreement={
+                name: export.describe_difference(network.difference, recipe.export)
+                for name, network in networks.items()
+            },
+            unlike={name: 1.0 - float(network.in_range.mean()) for name, network in networks.items()},
             note=note,
             encoder=_pretrained_of(recipe),
             costs=costs,
@@ -301,6 +306,7 @@ def _configure(
             ood_threshold=gate.ood_threshold,
             confidence=gate.confidence[0],
             rules=recipe.gate.rules,
+            expects_logprobs=expects_logprobs(answered_labels(labels.of("calibration"), labels.tiers)),
         ),
         provenance=Provenance(
             recipe=recipe.name,

@@ -27,8 +27,8 @@ like them alone.
         parts.append(f"""### With the gate
 
 `decision = router.route(request, gated=True)`, then the call, then, unless it went to the top tier,
-`router.accept(request, output, tier=decision.tier, mode=decision.mode)`; `Cascade` does the three. The two thresholds of a
-mode were proved together, going down a path from dear to cheap that predictions draw.
+`router.accept(request, output, decision=decision)`; `Cascade` does the three. The two thresholds of a mode were proved
+together, going down a path from dear to cheap that predictions draw.
 
 {_modes_table(config, gated, gated=True)}
 {_paragraphs(gated)}""")

@@ -81,7 +81,7 @@ def certify(
         router = _prove(grounds, tuning.without_gate(), proof.without_gate(), plan, target, delta, limit, seed)
         gated = None
         if grounds.judged is not None:
-            there = [rows.take(rows.answers.there) for rows in (tuning, proof) if rows.answers is not None]
+            there = [_with_answers(rows, target) for rows in (tuning, proof)]
             gated = _prove(grounds, there[0], there[1], plan, target, delta, limit, seed)
         modes[mode] = _make_mode(target, router, gated, (estimates or {}).get(mode), (pairs or {}).get(mode))
         promises[mode] = ModePromises(router[0], gated[0] if gated else None)
@@ -116,6 +116,14 @@ def make_rows(grounds: Grounds) -> tuple[Rows, Rows]:
     )
     whole = learned.complete & (learned.weight > 0)
     return rows.take(whole & grounds.tuning), rows.take(whole & ~grounds.tuning)
+
+
+def _with_answers(rows: Rows, target: float) -> Rows:
+    """The rows whose answers are all there, judged as a mode of that target does."""
+    assert rows.answers is not None
+    some = rows.take(rows.answers.there)
+    assert some.answers is not None
+    return msgspec.structs.replace(some, answers=some.answers.under(target))
 
 
 def _graded(label: Label) -> dict[str, float]:

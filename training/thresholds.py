@@ -88,11 +88,13 @@ class Answers(NamedTuple):
     """What a gate makes of every lower tier's answer to some requests, each (n, tiers - 1).
 
     regret: predicted, NaN where there is no answer. refused: whether it goes up whatever the threshold, for a rule or as
-    out of distribution.
+    out of distribution. doubted: share of the top tier's quality that keeping it is predicted to lose, where no more than
+    the target leaves may be, since the answer tells less than those of training; -inf elsewhere, None if all is told.
     """
 
     regret: np.ndarray
     refused: np.ndarray
+    doubted: np.ndarray | None = None
 
     @property
     def there(self) -> np.ndarray:
@@ -101,7 +103,11 @@ class Answers(NamedTuple):
         return there
 
     def take(self, rows: np.ndarray) -> Answers:
-        return Answers(self.regret[rows], self.refused[rows])
+        return Answers(self.regret[rows], self.refused[rows], None if self.doubted is None else self.doubted[rows])
+
+    def under(self, target: float) -> Answers:
+        """The same where a mode keeps ``target``: what loses more by itself, and is doubted, is refused."""
+        return self if self.doubted is None else self._replace(refused=self.refused | (self.doubted > 1.0 - target))
 
 
 def choose_pairs(

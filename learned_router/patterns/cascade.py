@@ -14,14 +14,16 @@ import msgspec
 from learned_router.errors import InputError
 from learned_router.gate import Acceptance
 from learned_router.pricing import Price
-from learned_router.request import Request, parse_request
+from learned_router.request import Message, Request, parse_request
 from learned_router.router import Decision, Router
 
 Answer = TypeVar("Answer")
-# model and request (messages, tools, response_format: what a chat-completions call takes) → the model's answer
+# model and request (messages, tools, …: what a chat-completions call takes beside the model) → the model's answer
 Complete = Callable[[str, dict[str, Any]], Answer]
 CompleteAsync = Callable[[str, dict[str, Any]], Awaitable[Answer]]
 
+# Of a request: the step is ours, unknown to any server; the model is the cascade's to name; a prompt becomes messages
+_NOT_PASSED: Final = ("step", "model", "prompt")
 # What is charged for, as OpenAI's usage names it and as our records do
 _USAGE: Final = (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
 
@@ -96,12 +98,14 @@ class Cascade(Generic[Answer]):
     ) -> Completion[Answer]:
         """Answer one request; arguments as ``Router.route`` takes them.
 
-        A call to a lower tier that fails counts as an answer that does not hold. Raises InputError for a request that is
-        none, and whatever the client raises for the top tier.
+        The client is called with all that a mapping holds, read here or not (``temperature``, ``tool_choice``, …), as it
+        came, but for ``model`` and ``step``. Of an answer with several choices the first one is looked at. A call to a lower
+        tier that fails counts as an answer that does not hold. Raises InputError for a request that is none or asks for a
+        stream, and whatever the client raises for the top tier.
         """
         if self._complete is None:
             raise InputError("complete is not given; use arun, or pass a blocking call")
-        course = _Course(self._router, parse_request(request, tools=tools, step=step), mode or self._mode, self._prices)
+        course = self._begin(request, tools, step, mode)
         for model in course.models():
             try:
                 answer = self._complete(model, course.body)
@@ -122,7 +126,7 @@ class Cascade(Generic[Answer]):
         """As ``run``, by ``acomplete``."""
         if self._acomplete is None:
             raise InputError("acomplete is not given; use run, or pass a call to be awaited")
-        course = _Course(self._router, parse_request(request, tools=tools, step=step), mode or self._mode, self._prices)
+        course = self._begin(request, tools, step, mode)
         for model in course.models():
             try:
                 answer = await self._acomplete(model, course.body)
@@ -132,20 +136,32 @@ class Cascade(Generic[Answer]):
                 course.take(answer)
         return course.finish()
 
+    def _begin(
+        self, request: Any, tools: Sequence[Mapping[str, Any]] | None, step: str | None, mode: str | None
+    ) -> _Course:
+        parsed = parse_request(request, tools=tools, step=step)
+        return _Course(self._router, parsed, _body(request, parsed, tools), mode or self._mode, self._prices)
+
 
 class _Course:
     """One request's way through the tiers: says which model to call next, and is told what came of each call."""
 
-    def __init__(self, router: Router, request: Request, mode: str | None, prices: Mapping[str, Price]) -> None:
+    def __init__(
+        self, router: Router, request: Request, body: dict[str, Any], mode: str | None, prices: Mapping[str, Price]
+    ) -> None:
+        """body: what the client is called with."""
         self._began = time.perf_counter()
-        self._router, self._request, self._mode, self._prices = router, request, mode, prices
+        self._router, self._request, self._body, self._prices = router, request, body, prices
         self._models = router.models
         self._decision = router.route(request, mode=mode, gated=True)
         self._attempts: list[Attempt] = []
         self._answer: Any = None
         self._tier, self._call_began = self._decision.tier, 0.0
-        self.body: dict[str, Any] = msgspec.to_builtins(request)
-        self.body.pop("step", None)  # ours, unknown to any server
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """A client may take out of it what it does not know; the next call has it all again."""
+        return dict(self._body)
 
     def models(self) -> Iterator[str]:
         """The models to call, until an answer is kept; ``take`` or ``fail`` comes between."""
@@ -159,7 +175,7 @@ class _Course:
         acceptance, error = None, None
         if self._tier != self._top:
             try:
-                acceptance = self._router.accept(self._request, answer, mode=self._mode, tier=self._tier)
+                acceptance = self._router.accept(self._request, answer, decision=self._decision)
             except InputError as wrong:
                 error = str(wrong)
         kept = self._tier == self._top or (acceptance is not None and acceptance.accept)
@@ -196,6 +212,27 @@ class _Course:
         self._attempts.append(attempt)
         # not to the next tier: what the gate predicts, and its threshold, are about the top tier's answer
         self._tier = self._top
+
+
+def _body(given: Any, request: Request, tools: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """What the client is called with: fields and messages as they were given, whatever of them was read.
+
+    given: as the caller wrote it. request: what was read of it. tools: given beside it, and winning over its own.
+    """
+    body: dict[str, Any] = msgspec.to_builtins(request)
+    body.pop("step", None)
+    if isinstance(given, str | Request):
+        return body
+    rest = given if isinstance(given, Mapping) else {"messages": given}
+    if rest.get("stream"):
+        raise InputError("stream is asked for; an answer must be whole before it can be judged: leave stream out")
+    read = body["messages"]
+    body |= {key: value for key, value in rest.items() if key not in _NOT_PASSED and (key != "tools" or tools is None)}
+    body["messages"] = [
+        written if isinstance(message, Message) else message
+        for message, written in zip(rest.get("messages") or read, read, strict=True)
+    ]
+    return body
 
 
 def _cost_usd(answer: Any, price: Price | None) -> float | None:

@@ -12,7 +12,7 @@ import torch
 from gate_rivals import as_quality, targets
 from numpy.typing import NDArray
 
-from learned_router.answer_features import ANSWER_FEATURES
+from learned_router.answers.features import ANSWER_FEATURES
 from learned_router.request_features import FEATURES
 from learned_router.training.baselines import Floats
 from learned_router.training.fit import EMBED_BATCH_ROWS, LabelRows

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 from bench_pairs import PAIRS, Pair, labels_of
-from corpora import CORPORA
+from corpora import CORPORA, MODELS
 
 from learned_router.training.reader import answered_labels
 from learned_router.training.records import Label, Output, Skipped, read_records
@@ -17,6 +17,8 @@ from learned_router.training.records import Label, Output, Skipped, read_records
 SMALL, FRONTIER = "small", "frontier"
 TIERS = (SMALL, FRONTIER)
 
+# Pairs with answers that are too few for the benchmark of the router
+SMALL_PAIRS = tuple(Pair(log, log, *MODELS[log], 0.0) for log in ("arena_bench", "routellm_mtbench"))
 # The APGR that was aimed at for prompt and answer together, where any was
 REACH: Mapping[str, float | None] = {
     "bfcl Llama-3-8B": 0.80,
@@ -25,12 +27,14 @@ REACH: Mapping[str, float | None] = {
     "zeroeval": 0.70,
     "mmlu_pro": 0.63,
     "routellm_gsm8k": None,
+    "arena_bench": None,
+    "routellm_mtbench": None,
 }
 
 
 def gate_pairs() -> list[Pair]:
     """The pairs of the benchmark that have answers, in the order of REACH."""
-    by_name = {pair.name: pair for pair in PAIRS}
+    by_name = {pair.name: pair for pair in (*PAIRS, *SMALL_PAIRS)}
     return [by_name[name] for name in REACH]
 
 

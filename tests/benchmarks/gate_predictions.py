@@ -21,18 +21,9 @@ from gate_pairs import FRONTIER, SMALL, TIERS, has_answer
 from gate_rivals import score_length, score_logistic, suspicious
 from numpy.typing import NDArray
 
-from learned_router import (
-    answer_features,
-    answer_text,
-    call_checks,
-    call_values,
-    reasoning_checks,
-    request_features,
-    said,
-    schema_checks,
-    view,
-)
-from learned_router.answer_features import find_failures
+from learned_router import request_features, view
+from learned_router.answers import call_checks, call_values, features, reasoning_checks, said, schema_checks, text
+from learned_router.answers.features import find_failures
 from learned_router.encoder import Encoder
 from learned_router.training.baselines import Floats, Rows, tabulate
 from learned_router.training.fit import fit, forget_checkpoints
@@ -138,8 +129,8 @@ def router_key(recipe: Recipe, labels: Sequence[Label]) -> str:
 def gate_key(recipe: Recipe, labels: Sequence[Label]) -> str:
     """What the gate depends on: the recipe, the labels with their answers, and the modules that read these."""
     modules = (
-        answer_features,
-        answer_text,
+        features,
+        text,
         call_checks,
         call_values,
         reasoning_checks,
@@ -178,8 +169,8 @@ def _train_gate(train: Sequence[Label], asked: dict[str, list[Label]], recipe: R
         found[f"{split}:suspect"] = suspicious(labels, reader)
         found[f"{split}:logistic"] = score_logistic(seen, labels, reader, recipe.fit.head_strengths)
         found[f"{split}:length"] = score_length(seen, labels)
-    for name, (score, features) in ablate(net, seen, shown["calibration"], reader).items():
-        found[f"{ABLATION}{name}"], found[f"features:{name}"] = score, np.array(features)
+    for name, (score, inputs) in ablate(net, seen, shown["calibration"], reader).items():
+        found[f"{ABLATION}{name}"], found[f"features:{name}"] = score, np.array(inputs)
     return found
 
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from learned_router.answer_features import ANSWER_FEATURES
+from learned_router.answers.features import ANSWER_FEATURES
 from learned_router.training import metrics
 from learned_router.training.baselines import Floats
 from learned_router.training.heads import fit_quality

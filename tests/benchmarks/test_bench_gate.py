@@ -10,6 +10,7 @@ import gate_page
 import msgspec
 import numpy as np
 import pytest
+from bench_pairs import LOGS
 from bench_store import read_figures, write_figures
 from gate_ablation import FIRSTS, WHOLE, columns_of, list_variants
 from gate_costs import (
@@ -43,11 +44,12 @@ from gate_pairs import REACH, answered, gate_pairs, has_answer
 from gate_predictions import Predictions, Side, gate_key, predict_pair, router_key
 from gate_rivals import SIGNS, score_length, score_logistic, suspicious
 
-from learned_router.answer_features import ANSWER_FEATURES
+from learned_router.answers.features import ANSWER_FEATURES
 from learned_router.request import Message
 from learned_router.request_features import FEATURES
 from learned_router.training import metrics
 from learned_router.training.baselines import Floats, tabulate
+from learned_router.training.evaluation import Estimate
 from learned_router.training.labels import load_labels
 from learned_router.training.reader import answer_reader, answered_labels
 from learned_router.training.recipe import Recipe, load_recipe
@@ -167,6 +169,11 @@ def test_a_group_that_never_varies_is_not_left_out_for_nothing() -> None:
 
 def test_every_pair_with_a_reach_is_a_pair_of_the_benchmark() -> None:
     assert [pair.name for pair in gate_pairs()] == list(REACH)
+
+
+def test_every_log_with_answers_has_a_pair() -> None:
+    # the log of routellm_mmlu holds no answers
+    assert {pair.log for pair in gate_pairs()} == set(LOGS) - {"routellm_mmlu"}
 
 
 def with_answers(labels: list[Label]) -> list[Label]:
@@ -363,6 +370,24 @@ def test_the_section_says_what_is_missed_and_what_is_not_measured(figures: GateP
     assert f"{find_ratio(figures, 20.0).versus.value:.3f}" in section["gate-costs"]
     assert "without the embeddings" in section["gate-ablation"]
     assert "| hard |" in section["gate-blind"]
+
+
+def test_a_pair_too_small_to_tell_anything_is_said_to_be_and_counts_for_no_verdict(figures: GatePair) -> None:
+    orders = [
+        msgspec.structs.replace(order, apgr=Estimate(0.6, 0.2, 0.71)) if order.name == GATE else order
+        for order in figures.orders
+    ]
+    few = {"train": 29, "calibration": 8, "test": 14}
+    small = msgspec.structs.replace(figures, name="routellm_mtbench", reach=None, rows=few, orders=orders)
+    text = gate_page.verdict(GateBenchmark("2026-01-01", "fast", [figures, small]))
+    [line] = [line for line in text.splitlines() if "Too few requests" in line]
+    assert "routellm_mtbench (29 for train, 8 for calibration, 14 for test; APGR 0.600 [0.200, 0.710]" in line
+    assert "would train no gate on it, since it wants at least 30 for train and 10 for calibration" in line
+    assert text.count("routellm_mtbench") == 1
+    assert "Too few requests" not in gate_page.verdict(GateBenchmark("2026-01-01", "fast", [figures]))
+    enough = msgspec.structs.replace(small, rows={**few, "test": gate_page.LEAST_TEST})
+    assert not gate_page.is_too_small(enough)
+    assert gate_page.is_too_small(msgspec.structs.replace(enough, rows={**few, "test": gate_page.LEAST_TEST - 1}))
 
 
 def test_the_section_without_results_names_the_command_and_draws_nothing(tmp_path: Path) -> None:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from learned_router.answer import CALLS_READ, Logprobs, Output, ToolCall, parse_output, read_logprobs
+from learned_router.answer import (
+    CALLS_READ,
+    CHARS_READ,
+    NAME_READ,
+    PARTS_READ,
+    Logprobs,
+    Output,
+    ToolCall,
+    parse_output,
+    read_arguments,
+    read_logprobs,
+)
 from learned_router.errors import InputError
 
 any_text = st.text(st.characters(), max_size=40) | st.sampled_from(["\ud800", "\0", "{}", "[1", "null"])
@@ -67,6 +79,32 @@ def test_arguments_that_do_not_parse_are_kept_as_written() -> None:
         assert output.tool_calls == [ToolCall("count", written)]
 
 
+def test_characters_and_parts_beyond_their_limits_are_not_read() -> None:
+    long = "é" * (CHARS_READ + 1)
+    for given_as in (long, {"content": long}, {"content": [long[:-1], "more"]}, {"content": None, "refusal": long}):
+        assert parse_output(given_as).text == "é" * CHARS_READ
+    assert parse_output({"content": ["a" * (CHARS_READ - 1), "b", "c"]}).text == "a" * (CHARS_READ - 1) + "b"
+    assert parse_output({"content": [{"text": "a"}] * (PARTS_READ + 1)}).text == "a" * PARTS_READ
+
+
+def test_arguments_and_names_too_long_for_any_tool_are_not_read_to_their_end() -> None:
+    written = '"' + "x" * (CHARS_READ - 2) + '"'
+    assert read_arguments(written) == "x" * (CHARS_READ - 2)
+    assert read_arguments(f"{written} ") == f"{written} "
+    [call] = parse_output({"tool_calls": [{"name": "n" * (NAME_READ + 1), "arguments": "{}"}]}).tool_calls or []
+    assert call.name == "n" * NAME_READ
+
+
+def test_a_hundred_million_characters_are_answered_in_no_time() -> None:
+    part = {"type": "text", "text": "é" * 1_000}
+    huge = [{"content": [part] * 100_000}, {"content": [{"text": "a"}] * 1_000_000}, "é" * 100_000_000]
+    began = time.perf_counter()
+    for output in huge:
+        parse_output(output)
+    # 2.3 s without a limit, 0.02 s with it
+    assert time.perf_counter() - began < 0.5
+
+
 def test_calls_beyond_the_limit_are_not_read() -> None:
     assert len(parse_output({"tool_calls": [CALL] * (CALLS_READ + 1)}).tool_calls or []) == CALLS_READ
 
@@ -108,6 +146,14 @@ def test_log_probabilities_are_read_for_all_tokens_and_for_arguments() -> None:
 @pytest.mark.parametrize("logprobs", [None, {}, {"content": []}, {"content": [{"logprob": "x"}]}, {"content": [5]}, 5])
 def test_log_probabilities_that_say_nothing_are_none(logprobs: Any) -> None:
     assert read_logprobs(logprobs, "text") is None
+
+
+@pytest.mark.parametrize("summary", [Logprobs(-0.5, -2.0, -0.7), {"mean": -0.5, "least": -2.0, "arguments": -0.7}])
+def test_log_probabilities_as_records_hold_them_are_read_as_they_are(summary: Any) -> None:
+    # a reference decision holds its answer so: read as none, a gate that learned from them could not be exported
+    assert parse_output({"text": "12", "logprobs": summary}).logprobs == Logprobs(-0.5, -2.0, -0.7)
+    assert parse_output({"text": "12", "logprobs": {"mean": -0.5, "least": math.nan}}).logprobs is None
+    assert parse_output({"text": "12", "logprobs": {"mean": 10**5000, "least": -1}}).logprobs == Logprobs(0.0, -1.0)
 
 
 @given(anything | messages | completions)

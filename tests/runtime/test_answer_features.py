@@ -13,17 +13,9 @@ from hypothesis import strategies as st
 from test_answer import any_text, anything
 from test_request import almost_tools
 
-from learned_router import (
-    answer_features,
-    answer_text,
-    call_checks,
-    call_values,
-    reasoning_checks,
-    said,
-    schema_checks,
-)
 from learned_router.answer import Output, ToolCall
-from learned_router.answer_features import ANSWER_FEATURES, find_failures, read_features
+from learned_router.answers import call_checks, call_values, features, reasoning_checks, said, schema_checks, text
+from learned_router.answers.features import ANSWER_FEATURES, find_failures, read_features
 from learned_router.policy import Reason
 from learned_router.request import Request, parse_request
 
@@ -191,7 +183,7 @@ def test_a_million_characters_take_bounded_time(unit: str) -> None:
     assert all(map(math.isfinite, values))
 
 
-READERS = (answer_features, answer_text, call_checks, call_values, reasoning_checks, said, schema_checks)
+READERS = (features, text, call_checks, call_values, reasoning_checks, said, schema_checks)
 PATTERNS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": pattern
     for module in READERS

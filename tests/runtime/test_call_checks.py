@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from learned_router.answer import ToolCall
-from learned_router.call_checks import CallChecks, check_calls, fit_tools, read_tools
-from learned_router.said import read_said
-from learned_router.schema_checks import DEPTH_CHECKED, SchemaFaults, check_value, leaves_of, same
+from learned_router.answers.call_checks import CallChecks, check_calls, fit_tools, read_tools
+from learned_router.answers.said import read_said
+from learned_router.answers.schema_checks import DEPTH_CHECKED, SchemaFaults, check_value, leaves_of, same
 
 ROOM = {
     "name": "hotel.book_room",

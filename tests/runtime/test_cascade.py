@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from graphs import constant_graph
 
 from learned_router import Cascade, InputError, Router
 from learned_router.pricing import Price
+from learned_router.request import Message
 
 REQUEST = "list the open orders"
 PRICES = {"small": Price(1.0, 2.0), "frontier": Price(10.0, 20.0)}
@@ -119,6 +121,70 @@ def test_the_client_gets_what_a_chat_completions_call_takes(deciding: Callable[.
     tools = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]
     Cascade(deciding(), complete=client.complete).run(REQUEST, tools=tools, step="tool_call")
     assert client.asked == [("model-s", {"messages": [{"role": "user", "content": REQUEST}], "tools": tools})]
+
+
+TOOLS = [{"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}]
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_fields_that_are_not_read_reach_every_model_as_they_came(deciding: Callable[..., Router], keep: bool) -> None:
+    client = Client(small=answered("12 orders"), frontier=answered("12"))
+    fields = {
+        "messages": [{"role": "user", "content": REQUEST, "cache_control": {"type": "ephemeral"}}],
+        "tools": TOOLS,
+        "tool_choice": "auto",
+        "temperature": 0.2,
+        "max_tokens": 64,
+        "response_format": {"type": "text"},
+        "extra_body": {"seed": 7},
+        "stream": False,
+        "stop": None,
+    }
+    before = copy.deepcopy(fields)
+    Cascade(deciding(keep=keep), complete=client.complete).run({**fields, "step": "tool_call", "model": "mine"})
+    assert [model for model, _ in client.asked] == ["model-s", "model-f"][: 1 + (not keep)]
+    assert all(body == before for _, body in client.asked)
+    assert fields == before
+
+
+def test_awaited_calls_get_the_same_fields(deciding: Callable[..., Router]) -> None:
+    client = Client(small=answered("12 orders"))
+    asyncio.run(
+        Cascade(deciding(), acomplete=client.acomplete).arun({"prompt": REQUEST, "temperature": 0.2}, tools=TOOLS)
+    )
+    [(_, body)] = client.asked
+    assert body == {"messages": [{"role": "user", "content": REQUEST}], "temperature": 0.2, "tools": TOOLS}
+
+
+def test_tools_beside_the_request_win_over_its_own_and_messages_may_be_our_own(
+    deciding: Callable[..., Router],
+) -> None:
+    client = Client(small=answered("12 orders"))
+    request = {"messages": (Message("user", REQUEST), {"role": "user", "content": "now", "name": "Ada"}), "tools": []}
+    Cascade(deciding(), complete=client.complete).run(request, tools=TOOLS)
+    [(_, body)] = client.asked
+    assert body["tools"] == TOOLS
+    assert body["messages"] == [{"role": "user", "content": REQUEST}, request["messages"][1]]
+
+
+def test_what_a_client_takes_out_of_a_request_is_there_again_for_the_next_model(
+    deciding: Callable[..., Router],
+) -> None:
+    left = []
+
+    def complete(model: str, request: dict[str, Any]) -> Any:
+        left.append(request.pop("temperature"))
+        return answered("12 orders")
+
+    Cascade(deciding(keep=False), complete=complete).run({"prompt": REQUEST, "temperature": 0.2})
+    assert left == [0.2, 0.2]
+
+
+def test_a_stream_is_refused_before_any_call(deciding: Callable[..., Router]) -> None:
+    client = Client(small=answered("12 orders"))
+    with pytest.raises(InputError, match=r"^stream is asked for; .* leave stream out$"):
+        Cascade(deciding(), complete=client.complete).run({"prompt": REQUEST, "stream": True})
+    assert client.asked == []
 
 
 def test_awaited_calls_decide_as_blocking_ones_do(deciding: Callable[..., Router]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from graphs import constant_graph
@@ -37,12 +38,19 @@ def call(name: str, arguments: Any) -> dict[str, Any]:
 def saying(edited: Callable[..., Path]) -> Callable[..., Router]:
     """A router whose gate predicts ``quality`` of every answer and allows ``threshold`` in every mode."""
 
-    def make(quality: tuple[float, float], threshold: float = 0.2, rules: list[str] | None = None) -> Router:
+    def make(
+        quality: tuple[float, float],
+        threshold: float = 0.2,
+        rules: list[str] | None = None,
+        *,
+        expects_logprobs: bool = False,
+    ) -> Router:
         graph = constant_graph({"quality": [quality], "step": [[0.0] * 9 + [1.0]], "ood": [0.0]})
 
         def change(config: dict[str, Any]) -> None:
             for mode in config["modes"].values():
                 mode["gated"]["accept"] = threshold
+            config["gate"]["expects_logprobs"] = expects_logprobs
             if rules is not None:
                 config["gate"]["rules"] = rules
 
@@ -73,6 +81,23 @@ def test_a_regret_equal_to_the_threshold_is_kept(
 ) -> None:
     threshold = float(np.float32(0.7)) - float(np.float32(0.5))
     assert saying(quality, threshold).accept(REQUEST, GOOD).accept is accept
+
+
+def test_an_answer_without_the_log_probabilities_expected_of_it_must_keep_the_target_by_itself(
+    saying: Callable[..., Router],
+) -> None:
+    told = {"text": GOOD, "logprobs": {"mean": -0.1, "least": -1.0}}
+    router = saying((0.74, 0.8), 0.5, expects_logprobs=True)  # 92 % of the top tier's quality
+    assert {mode: router.accept(REQUEST, GOOD, mode=mode).accept for mode in router.modes} == {
+        "quality": False,
+        "balanced": False,
+        "economy": True,
+    }
+    assert router.accept(REQUEST, GOOD, mode="economy").threshold == pytest.approx(0.08)
+    assert router.accept(REQUEST, told, mode="quality").threshold == 0.5
+    assert saying((0.74, 0.8), 0.5).accept(REQUEST, GOOD, mode="quality").threshold == 0.5
+    # a threshold that is stricter than the target stays
+    assert saying((0.74, 0.8), 0.01, expects_logprobs=True).accept(REQUEST, GOOD, mode="economy").threshold == 0.01
 
 
 FAILURES = [
@@ -157,6 +182,66 @@ def test_what_is_no_answer_is_refused_by_the_name_of_its_field(router: Router, o
 def test_the_answer_of_another_tier_than_a_lower_one_is_refused(router: Router, tier: Any) -> None:
     with pytest.raises(InputError, match=r"^tier is .*; an answer is judged when it comes from small"):
         router.accept(REQUEST, GOOD, tier=tier)
+
+
+def with_three_tiers(edited: Callable[..., Path]) -> Router:
+    """A router that sends everything to the tier in the middle."""
+    other = {"step": [[0.0] * 9 + [1.0]], "ood": [0.0]}
+    files = {
+        "model.onnx": constant_graph({"quality": [[0.0, 0.9, 0.9]], **other}),
+        "gate.onnx": constant_graph({"quality": [[0.9, 0.9]], **other}),
+    }
+
+    def change(config: dict[str, Any]) -> None:
+        small, top = config["tiers"]
+        config["tiers"] = [small, {**small, "name": "mid", "model": "model-m"}, top]
+        config["confidence"]["mid"] = config["confidence"]["small"]
+        for mode in config["modes"].values():
+            mode["gated"] = {"route": 0.1, "accept": 0.1}
+
+    return Router.load(edited(change, files=files))
+
+
+def test_of_several_lower_tiers_the_one_that_answered_must_be_told(edited: Callable[..., Path]) -> None:
+    router = with_three_tiers(edited)
+    for ask in (router.accept, lambda request, output: router.accept_modes([request], [output])):
+        with pytest.raises(InputError, match=r"^tier is absent; .* whose answer it is: small, mid$"):
+            ask(REQUEST, GOOD)
+    assert router.accept(REQUEST, GOOD, tier="mid").tier == "mid"
+
+
+def test_a_decision_tells_whose_answer_it_is_and_in_which_mode(edited: Callable[..., Path]) -> None:
+    router = with_three_tiers(edited)
+    decision = router.route(REQUEST, mode="economy", gated=True)
+    found = router.accept(REQUEST, GOOD, decision=decision)
+    assert (found.tier, found.mode) == ("mid", "economy")
+    found = router.accept(REQUEST, GOOD, decision=decision, tier="small", mode="quality")
+    assert (found.tier, found.mode) == ("small", "quality")
+
+
+def test_a_decision_tells_the_step_whose_threshold_holds_unless_the_request_does(edited: Callable[..., Path]) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["modes"]["economy"]["gated"] = {
+            "route": 1.0,
+            "accept": 0.1,
+            "steps": {"other": [1.0, 0.3], "plan": [1.0, 0.2]},
+        }
+
+    router = Router.load(edited(change))
+    decision = msgspec.structs.replace(router.route(REQUEST, mode="economy"), tier="small", step="other")
+    assert router.accept(REQUEST, GOOD, decision=decision).threshold == 0.3
+    assert router.accept(REQUEST, GOOD, decision=decision, step="plan").threshold == 0.2
+    assert router.accept(REQUEST, GOOD, mode="economy").threshold == 0.1  # the strictest, where nobody says
+
+
+def test_a_decision_for_the_top_tier_or_none_at_all_is_refused(edited: Callable[..., Path]) -> None:
+    router = with_three_tiers(edited)
+    top = msgspec.structs.replace(router.route(REQUEST), tier="frontier")
+    with pytest.raises(InputError, match=r"^tier is 'frontier'; an answer is judged when it comes from small, mid"):
+        router.accept(REQUEST, GOOD, decision=top)
+    decision: Any = {"tier": "small"}
+    with pytest.raises(InputError, match=r"^decision is of type dict; it must be what route returned"):
+        router.accept(REQUEST, GOOD, decision=decision)
 
 
 def test_a_router_without_a_gate_says_so(edited: Callable[..., Path]) -> None:

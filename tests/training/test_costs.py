@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 
 from learned_router.errors import InputError
@@ -9,7 +12,7 @@ from learned_router.policy import Tier
 from learned_router.pricing import Price
 from learned_router.request import Message
 from learned_router.training.costs import ASSUMED_RATIO, cost_calls
-from learned_router.training.records import Label, Output
+from learned_router.training.records import Label, Output, ToolCall
 
 UNKNOWN = (Tier("small", "our-own-8b"), Tier("frontier", "our-own-70b"))
 
@@ -37,6 +40,37 @@ def test_tokens_that_nobody_counted_are_four_characters_each() -> None:
     found = cost_calls([label()], UNKNOWN, {"small": Price(1, 1), "frontier": Price(2, 2)})
     assert found.output_tokens == 10
     assert 100 <= found.input_tokens <= 120  # the text, and the braces around it
+
+
+def test_a_failed_call_has_no_length() -> None:
+    failed = msgspec.structs.replace(
+        label(), outputs={"small": Output(error="timeout", input_tokens=0, output_tokens=0)}
+    )
+    found = cost_calls([label(input_tokens=1000, output_tokens=500), failed], UNKNOWN, {})
+    assert found.output_tokens == 500
+    assert found.input_tokens == pytest.approx(
+        (1000 + 110) / 2, abs=10
+    )  # the request, nobody having counted it, is read
+
+
+def test_an_answer_of_text_and_calls_is_as_long_as_both() -> None:
+    def tokens(**answer: Any) -> float:
+        both = msgspec.structs.replace(label(), outputs={"small": Output(**answer)})
+        return cost_calls([both], UNKNOWN, {}).output_tokens
+
+    calls = [ToolCall("count", {"what": "orders"})]
+    both, text, alone = tokens(text="y" * 40, tool_calls=calls), tokens(text="y" * 40), tokens(tool_calls=calls)
+    assert both == pytest.approx(text + alone, abs=1)
+    assert min(text, alone) > 5
+
+
+def test_labels_count_by_their_weight_and_without_any_there_is_no_length() -> None:
+    long, short = label(input_tokens=3000, output_tokens=300), label(input_tokens=1000, output_tokens=100)
+    light = msgspec.structs.replace(short, weight=0.25)
+    found = cost_calls([long, light], UNKNOWN, {})
+    assert (found.input_tokens, found.output_tokens) == (pytest.approx(2600), pytest.approx(260))
+    nothing = cost_calls([msgspec.structs.replace(long, weight=0.0)], UNKNOWN, {})
+    assert (nothing.input_tokens, nothing.output_tokens) == (0.0, 0.0)
 
 
 def test_known_models_are_priced_without_being_told() -> None:

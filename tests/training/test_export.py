@@ -279,7 +279,8 @@ def test_the_card_says_what_is_not_promised_and_names_sources_with_licences(conf
         None,
         graph_bytes=2_000_000,
         gate_bytes=None,
-        agreement="equal",
+        agreement={"router": "equal"},
+        unlike={"router": 0.0042},
         costs=CostModel({"small": 0.1, "frontier": 1.0}, {}, 100, 10),
         certificate=find_certificate(artifact),
         why_no_gate="there were no answers",
@@ -294,4 +295,5 @@ def test_the_card_says_what_is_not_promised_and_names_sources_with_licences(conf
     assert "It has no gate: there were no answers." in card
     for name, mode in config.modes.items():
         assert f"| {name}{' (default)' if name == config.default_mode else ''} | {mode.target:.0%} |" in card
-    assert "2.0 MB; equal" in flat
+    assert "2.0 MB. Router: equal. Encoder" in flat
+    assert "so would, of the calibration split, which is like it, 0.4% of the requests." in flat

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -18,9 +19,9 @@ from learned_router.training.evaluate_gate import evaluate_gate
 from learned_router.training.evaluation import Evaluation
 from learned_router.training.labels import LabelSet, load_labels
 from learned_router.training.pipeline import train
-from learned_router.training.reader import ANSWERED, TOP, answer_reader, answered_labels
+from learned_router.training.reader import ANSWERED, TOP, answer_reader, answered_labels, request_reader
 from learned_router.training.recipe import Recipe
-from learned_router.training.records import Output, label_request
+from learned_router.training.records import Output, ToolCall, label_request
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,20 @@ def test_costs_without_prices_are_said_to_be_assumed(artifact: Path) -> None:
     assert "these costs are **assumed**" in (artifact / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_card_says_of_router_and_gate_how_near_the_graph_is_and_what_is_beyond_its_limit(
+    artifact: Path, router: Router, labels: LabelSet
+) -> None:
+    card = " ".join((artifact / "README.md").read_text(encoding="utf-8").split())
+    agreed = r"int8 graph against the trained model: quality differs by 0\.\d{4} in the mean, 0\.\d{4} at most"
+    assert re.search(rf"\. Router: {agreed}; gate: {agreed}\. Encoder weights", card)
+    known = labels.of("calibration")
+    requests = [label_request(label) for label in known]
+    asked = router.route_modes(requests)["balanced"]
+    judged = router.accept_modes(requests, [label.outputs["small"] for label in known])["balanced"]
+    of_requests, of_answers = (sum(d.ood > 1.0 for d in found) / len(known) for found in (asked, judged))
+    assert f"which is like it, {of_requests:.1%} of the requests and {of_answers:.1%} of the answers." in card
+
+
 def test_the_references_hold_answers_kept_and_sent_up_and_are_repeated(router: Router) -> None:
     judged = [reference for reference in read_references(router) if reference.output is not None]
     assert {reference.accept for reference in judged} == {True, False}
@@ -180,3 +195,18 @@ def test_with_three_tiers_the_answers_of_both_lower_ones_are_judged(
     assert run.evaluation.gate is not None
     assert run.evaluation.gate.call_costs.keys() == set(tiers)
     assert {reference.tier for reference in read_references(run.router) if reference.output} == {"small", "mid"}
+
+
+def test_the_gates_limit_is_not_fitted_on_calls_beside_prompts_that_offered_no_tools(
+    labels: LabelSet, short: Recipe
+) -> None:
+    reader = answer_reader(short, labels.tiers)
+    tool = {"type": "function", "function": {"name": "count", "parameters": {"type": "object"}}}
+    said = msgspec.structs.replace(labels.labels[0], tools=[tool])
+    called = msgspec.structs.replace(said, outputs={"small": Output(tool_calls=[ToolCall("count", {})])})
+    assert reader.bare(called) is None
+    bare = reader.bare(said)
+    assert bare is not None
+    assert bare.tools is None
+    # the router sees no answer, and takes prompts without their tools whatever was answered
+    assert request_reader(short).bare(called) is not None

@@ -12,13 +12,13 @@ from itertools import islice
 from typing import Any, Final
 
 from learned_router.answer import Output
-from learned_router.answer_text import ends_of, find_json, is_cut_off, non_ascii, read_text
-from learned_router.call_checks import CallChecks, ToolFit, check_calls, check_shapes, fit_tools, read_tools
+from learned_router.answers.call_checks import CallChecks, ToolFit, check_calls, check_shapes, fit_tools, read_tools
+from learned_router.answers.reasoning_checks import Reasoning, read_reasoning
+from learned_router.answers.said import Said, read_said
+from learned_router.answers.schema_checks import SchemaFaults, check_value
+from learned_router.answers.text import ends_of, find_json, is_cut_off, non_ascii, read_text
 from learned_router.policy import Reason
-from learned_router.reasoning_checks import Reasoning, read_reasoning
 from learned_router.request import Request, message_text, wants_json
-from learned_router.said import Said, read_said
-from learned_router.schema_checks import SchemaFaults, check_value
 
 TEXT_READ: Final = 6_000
 REQUEST_READ: Final = 6_000

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from learned_router.said import NUMBER, WORD, Said, number_text
+from learned_router.answers.said import NUMBER, WORD, Said, number_text
 
 # A longer value is compared by its start, a longer description read by its start.
 VALUE_CHARS: Final = 400

@@ -13,10 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from learned_router.answer import ToolCall
-from learned_router.call_values import VALUE_CHARS, look_at_number, look_at_text, spell_number, spoken_numbers
-from learned_router.request import text_of
-from learned_router.said import WORD, Said, split_name, stems_of
-from learned_router.schema_checks import (
+from learned_router.answers.call_values import VALUE_CHARS, look_at_number, look_at_text, spell_number, spoken_numbers
+from learned_router.answers.said import WORD, Said, split_name, stems_of
+from learned_router.answers.schema_checks import (
     ENUM_CHECKED,
     VALUES_CHECKED,
     SchemaFaults,
@@ -25,6 +24,7 @@ from learned_router.schema_checks import (
     leaves_of,
     same,
 )
+from learned_router.request import text_of
 
 CALLS_CHECKED: Final = 64
 TOOLS_CHECKED: Final = 64

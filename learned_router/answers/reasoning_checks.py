@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from learned_router.said import WORD, Said, number_text, stems_of
+from learned_router.answers.said import WORD, Said, number_text, stems_of
 
 EQUATIONS_READ: Final = 40
 

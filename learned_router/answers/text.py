@@ -11,7 +11,7 @@ import re
 from typing import Any, Final
 
 from learned_router.answer import Output
-from learned_router.said import WORD
+from learned_router.answers.said import WORD
 
 # A JSON answer longer than this is not parsed at run time.
 JSON_READ: Final = 200_000
