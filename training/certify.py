@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 from scipy.stats import norm
 
+from learned_router.errors import InputError
 from learned_router.policy import NEVER_DOWN
 from learned_router.training.betting import LARGEST_SHARE, bet_above_zero, binomial_above_zero
 from learned_router.training.thresholds import Answers, follow, trace_path, trace_thresholds
@@ -198,14 +199,17 @@ def review_chance(*parts: Rows) -> float:
     """The chance with which a person was asked about a call of any part; 1 where nobody was asked about any.
 
     Of all parts together: a slice in which nobody happened to be asked is as uncertain as the others.
-    Raises ValueError where it is not one chance: how low a margin can be would be known only from the calls that happened
+    Raises InputError where it is not one chance: how low a margin can be would be known only from the calls that happened
     to be reviewed, and where the rare reviews did not happen, bets would be too bold.
     """
     chances = np.concatenate([rows.reviewed[~np.isnan(rows.reviewed)] for rows in parts])
     if not len(chances):
         return 1.0
     if not np.allclose(chances, chances[0]):
-        raise ValueError(f"reviewed with chances from {chances.min()} to {chances.max()}; all must have the same")
+        raise InputError(
+            f"labels were audited with chances from {chances.min()} to {chances.max()}; a proof needs one chance for all: "
+            "leave the audits of one of the sources out, or audit again with the same"
+        )
     return float(chances[0])
 
 
