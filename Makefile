@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample encoder shipped results readme bench bench-triples bench-gate bench-certify-pairs bench-ood bench-monitor bench-peers encoders few-labels sizes training-time clean
+.PHONY: demo test lint sample encoder shipped results readme bench bench-triples bench-gate bench-certify bench-certify-pairs bench-ood bench-monitor bench-peers encoders few-labels sizes training-time clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -89,6 +89,10 @@ bench-triples: $(VENV)/.dev ## train and evaluate on the triples of models, and 
 # Router and gate on the pairs whose small answers the corpora hold
 bench-gate: $(VENV)/.dev ## train a router and a gate on every pair with answers, and fill docs/benchmark.md
 	$(BENCH)/gate.py $(RECIPE:%=--recipe %) $(ONLY) --page
+
+# Needs no corpora and trains nothing. Stopped, it goes on where it was; with ONLY='--only ties' a part of it
+bench-certify: $(VENV)/.dev ## how often certificates are wrong where the truth is known, and fill training/certify.md
+	$(BENCH)/certify_validity.py $(ONLY) --page
 
 bench-certify-pairs: $(VENV)/.dev ## certify every pair, read its test split once, and fill training/certify.md; takes an hour
 	$(BENCH)/certify_pairs.py $(RECIPE:%=--recipe %) $(ONLY) --page

@@ -14,12 +14,18 @@ LEAST_CAPITAL = 1e-100
 
 
 def bet_above_zero(
-    values: np.ndarray, low: float, delta: float, *, prior_variance: float = 0.25, bet: str = "recalculated"
+    values: np.ndarray,
+    low: float,
+    delta: float,
+    *,
+    prior_variance: float | np.ndarray = 0.25,
+    bet: str = "recalculated",
 ) -> np.ndarray:
     """Which columns' means are shown to be above zero, bool (m,): of those that are not, each is shown with chance ≤ delta.
 
     values: (n, m), each row an independent draw, in an order that does not depend on the values; all at least ``-low``.
-    low: above 0. delta: in (0, 1). prior_variance: of a value, until some are seen; it changes power, never validity.
+    low: above 0. delta: in (0, 1). prior_variance: of a value, until some are seen, one or (m,); it changes power, never
+    validity.
     bet: "recalculated", or "fixed" for the bet of the cited paper, to compare.
 
     Why it holds: start with capital 1 and stake the share λ of it on each next value v, so that it becomes K · (1 + λv).

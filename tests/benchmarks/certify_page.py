@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 import certify_pairs_page
+import certify_validity_page
 import monitor_page
 import ood_page
 from page_regions import check_page, fill_regions
@@ -16,7 +17,7 @@ from page_regions import check_page, fill_regions
 PAGE = Path(__file__).resolve().parents[2] / "training" / "certify.md"
 COMMAND = "python tests/benchmarks/certify_page.py"
 # each gives the texts of its regions by name
-SECTIONS = (certify_pairs_page, ood_page, monitor_page)
+SECTIONS = (certify_validity_page, certify_pairs_page, ood_page, monitor_page)
 
 
 def fill(text: str) -> str:
@@ -25,7 +26,9 @@ def fill(text: str) -> str:
 
 
 def fill_page(page: Path = PAGE) -> None:
+    """Fill the page and draw its picture beside it."""
     page.write_text(fill(page.read_text(encoding="utf-8")), encoding="utf-8")
+    certify_validity_page.draw_pictures(page.parent)
 
 
 def main() -> None:
