@@ -10,6 +10,7 @@ from learned_router.artifact import Config
 from learned_router.certificate import Certificate
 from learned_router.training.costs import CostModel
 from learned_router.training.evaluation import Evaluation
+from learned_router.training.footprint import Footprint
 from learned_router.training.pretrained import Pretrained
 from learned_router.training.promise_pages import describe_promises
 from learned_router.training.report import markdown_tables
@@ -33,8 +34,7 @@ def write_card(
     config: Config,
     evaluation: Evaluation | None,
     *,
-    graph_bytes: int,
-    gate_bytes: int | None,
+    footprint: Footprint,
     agreement: str,
     costs: CostModel,
     certificate: Certificate,
@@ -44,7 +44,7 @@ def write_card(
 ) -> str:
     """Markdown of the card. evaluation: on the test split, None where there is none. agreement: graph against model.
 
-    gate_bytes: of the gate, None where there is none, and why_no_gate says why. encoder: the
+    footprint: of the artifact itself. why_no_gate: why there is none, where there is none. encoder: the
     routing-pretrained one that training began with, if it was one.
     """
     tiers = " → ".join(f"`{tier.name}` ({tier.model})" for tier in config.tiers)
@@ -55,14 +55,13 @@ def write_card(
     )
     splits = ", ".join(f"{count:,} {split}" for split, count in provenance.labels.items())
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
-    gate_size = "" if gate_bytes is None else f", of the gate {gate_bytes / 1e6:.1f} MB"
     measured = (
         markdown_tables(evaluation) if evaluation else "The labels hold no test split, so nothing was measured.\n"
     )
     return f"""# {config.name}
 
 A router of Learned Router. It decides, from a request alone, which of these tiers is good enough: {tiers}.
-{_gate_sentence(gate_bytes, why_no_gate)}
+{_gate_sentence(config, why_no_gate)}
 {note}
 
 ```python
@@ -79,6 +78,10 @@ print(decision.tier, decision.reason, decision.confidence)
 ## Measured on the test split
 
 {measured}
+## Size and speed
+
+{_size_and_speed(footprint)}
+
 ## Trained on
 
 Labels: {splits}, split by session and by question. Labels by source and their licences:
@@ -100,7 +103,7 @@ Labels: {splits}, split by session and by question. Labels by source and their l
 
 Recipe `{provenance.recipe}` (sha256 {provenance.recipe_sha256[:12]}), labels sha256 {provenance.labels_sha256[:12]}, seed
 {provenance.seed}, {provenance.created}. {versions}; Python {platform.python_version()}.
-Graph: {graph_bytes / 1e6:.1f} MB{gate_size}; {agreement}. Encoder weights: see NOTICE.
+The {agreement}. Encoder weights: see NOTICE.
 """
 
 
@@ -114,8 +117,23 @@ def _tools_sentence(config: Config) -> str:
     )
 
 
-def _gate_sentence(gate_bytes: int | None, why_no_gate: str) -> str:
-    if gate_bytes is None:
+def _size_and_speed(footprint: Footprint) -> str:
+    files = "\n".join(f"| {name} | {size / 1e6:.1f} MB |" for name, size in footprint.bytes.items())
+    calls = "\n".join(f"| `{row.what}` | {row.tokens} | {row.p50_ms:.1f} ms |" for row in footprint.latency)
+    return f"""| file | size |
+|---|---|
+{files}
+
+| call | tokens read | p50 |
+|---|---|---|
+{calls}
+
+Medians of {footprint.repeats} calls, each with a text of its own, on one thread of {footprint.cpu}, taken by the run that
+wrote this card. What else a machine does moves such times, easily by half: measure on yours."""
+
+
+def _gate_sentence(config: Config, why_no_gate: str) -> str:
+    if config.gate is None:
         return f"It has no gate: {why_no_gate}."
     return (
         "Its gate, `router.accept(request, output)`, looks at the lower tier's answer and says whether to keep it or to ask "

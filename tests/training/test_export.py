@@ -33,6 +33,7 @@ from learned_router.training.export import (
     compare_decisions,
     write_artifact,
 )
+from learned_router.training.footprint import Footprint, Latency
 from learned_router.training.model import CalibratedNet, RouterNet, Scaling, load_encoder
 from learned_router.training.recipe import ExportKnobs, Recipe
 
@@ -275,11 +276,10 @@ def test_the_card_says_what_is_not_promised_and_names_sources_with_licences(conf
         config.provenance, sources={"ours": 1_200, "theirs": 30}, licences={"ours": "Apache-2.0"}
     )
     card = write_card(
-        msgspec.structs.replace(config, provenance=provenance),
+        msgspec.structs.replace(config, provenance=provenance, gate=None),
         None,
-        graph_bytes=2_000_000,
-        gate_bytes=None,
-        agreement="equal",
+        footprint=Footprint("Some CPU", 1, 100, [Latency("route", 64, 1.25)], {"model.onnx": 2_000_000}),
+        agreement="int8 graph equals the model",
         costs=CostModel({"small": 0.1, "frontier": 1.0}, {}, 100, 10),
         certificate=find_certificate(artifact),
         why_no_gate="there were no answers",
@@ -294,4 +294,7 @@ def test_the_card_says_what_is_not_promised_and_names_sources_with_licences(conf
     assert "It has no gate: there were no answers." in card
     for name, mode in config.modes.items():
         assert f"| {name}{' (default)' if name == config.default_mode else ''} | {mode.target:.0%} |" in card
-    assert "2.0 MB; equal" in flat
+    assert "| model.onnx | 2.0 MB |" in card
+    assert "| `route` | 64 | 1.2 ms |" in card
+    assert "one thread of Some CPU" in flat
+    assert "The int8 graph equals the model." in flat
