@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample encoder shipped results readme bench bench-triples bench-gate bench-certify-pairs bench-ood bench-monitor bench-peers encoders few-labels sizes training-time clean
+.PHONY: demo test lint sample encoder encoder-card shipped results readme bench bench-triples bench-gate bench-certify-pairs bench-ood bench-monitor bench-peers encoders few-labels sizes training-time clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -45,8 +45,13 @@ SHIPPED_LABELS := sample mmlu_pro zeroeval routellm_mmlu routellm_gsm8k routellm
 # The encoder of recipe pretrained: from the public logs whose licences allow it
 ENCODER_LOGS := mmlu_pro zeroeval routellm_mmlu routellm_gsm8k routellm_mtbench arena_bench
 
+ENCODER := $(BIN)/python -m learned_router.training.pretrain $(ENCODER_LOGS:%=$(CORPORA)/%.jsonl.gz) --out exported/routing-minilm-l6
+
 encoder: $(VENV)/.train ## pretrain exported/routing-minilm-l6 again, from the corpora
-	$(BIN)/python -m learned_router.training.pretrain $(ENCODER_LOGS:%=$(CORPORA)/%.jsonl.gz) --out exported/routing-minilm-l6
+	$(ENCODER)
+
+encoder-card: $(VENV)/.train ## measure exported/routing-minilm-l6 as it is, and write its card again
+	$(ENCODER) --card
 
 shipped: $(VENV)/.train ## train exported/small-frontier again, from the corpora
 	$(LABEL) data/sample.jsonl.gz --tier small=SmolLM2-135M-Instruct --tier frontier=reference --out $(SHIPPED)/sample.jsonl.gz

@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
 
 from learned_router.artifact import Config
 from learned_router.certificate import Certificate
 from learned_router.training.costs import CostModel
-from learned_router.training.evaluation import Evaluation
+from learned_router.training.evaluation import Estimate, Evaluation
 from learned_router.training.footprint import Footprint
 from learned_router.training.pretrained import Pretrained
 from learned_router.training.promise_pages import describe_promises
 from learned_router.training.report import markdown_tables
-
-
-class UnseenFigures(NamedTuple):
-    """A pretrained encoder on one source's requests that it did not learn from: mean APGR over pairs of models.
-
-    low, high: 95 % interval, from resamples of whole groups.
-    """
-
-    source: str
-    requests: int
-    pairs: int
-    apgr: float
-    low: float
-    high: float
+from learned_router.training.unseen import UnseenFigures
 
 
 def write_card(
@@ -159,14 +146,17 @@ def _source_table(about: Pretrained) -> str:
     return f"| source | requests | licence |\n|---|---|---|\n{rows}"
 
 
-def write_encoder_card(name: str, about: Pretrained, found: Sequence[UnseenFigures]) -> str:
-    """Markdown of a pretrained encoder's card."""
-    measured = _unseen_table(found)
-    return f"""# {name}
+def write_encoder_card(folder: Path, about: Pretrained, found: Sequence[UnseenFigures]) -> str:
+    """Markdown of the card of the pretrained encoder in ``folder``. found: what it is worth on what it has not seen."""
+    sizes = ", ".join(
+        f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in sorted(folder.glob("*.safetensors"))
+    )
+    return f"""# {folder.name}
 
 A routing-pretrained encoder, for `learned-router train --recipe pretrained` to begin with. It is
 `{about.encoder}`, taught by {about.models} heads at once what each model of some public logs got right, and how long each
-log's answers were. The heads are gone; the layers that changed are kept, in float16, beside the name of what they changed.
+log's answers were. The heads are gone; the layers that changed are kept, in float16, beside the name of what they changed:
+{sizes}. A router that begins with it is as large and as fast as one that begins with `{about.encoder}`.
 It learned from no request that could stand in the calibration or test split of anybody's labels of these logs.
 
 ## Trained on
@@ -175,33 +165,44 @@ It learned from no request that could stand in the calibration or test split of 
 
 ## Measured
 
-What it is worth to a router that begins with it, on logs that it has not seen: docs/benchmark.md, "Few labels".
-{measured}
+{_unseen_table(found)}
+On logs that it has not seen at all, encoders made in the same way without them: docs/benchmark.md, "Few labels".
+
 ## Limits
 
 - It knows the kinds of request above alone. On public logs of function calls, which it had not seen, routers that began with
   it were no better than those that began with the plain encoder, whether on 100 labels or on all: that is why it is not the
   default. Try it where your traffic is like the above, and compare.
+- Heads that are fitted on requests above, which it knows, trust it too much: on your own labels of these logs it is worth
+  less than on new requests of their kind.
 - It reads at most {about.max_tokens} tokens of a request, through the view of this package alone.
 
 ## Made by
 
 `python -m learned_router.training.pretrain`, recipe sha256 {about.recipe_sha256[:12]}, seed {about.seed}, {about.created};
-in the repository `make encoder`.
+in the repository `make encoder`, and `make encoder-card` for this card alone. Weights it began with: see NOTICE.
 """
 
 
 def _unseen_table(found: Sequence[UnseenFigures]) -> str:
     if not found:
-        return ""
+        return "No source has two models and requests enough to tell them apart, so nothing was measured.\n"
     rows = "\n".join(
-        f"| {row.source} | {row.requests:,} | {row.pairs} | {row.apgr:.3f} [{row.low:.3f}, {row.high:.3f}] |"
+        f"| {row.source} | {row.requests:,} | {row.pairs} | {_interval(row.apgr)} | {_interval(row.plain)} | "
+        f"{_interval(row.gain, '+.3f')} |"
         for row in found
     )
-    return f"""Its heads, on requests that it did not learn from (the calibration split): mean APGR over the ordered pairs
-of a log's models with a gap between them, 95 % intervals from resamples of whole groups.
+    return f"""A head for each model, fitted on the requests above on this encoder as it is, and on the plain one that it
+began with; measured on requests of the same logs that neither has seen (the calibration split): mean APGR over the ordered
+pairs of a log's models with a gap between them, 95 % intervals from resamples of whole groups.
 
-| source | requests | pairs | mean APGR |
-|---|---|---|---|
+| source | requests | pairs | this encoder | the plain one | difference |
+|---|---|---|---|---|---|
 {rows}
 """
+
+
+def _interval(found: Estimate, style: str = ".3f") -> str:
+    if found.value is None or found.low is None or found.high is None:
+        return "–"
+    return f"{found.value:{style}} [{found.low:{style}}, {found.high:{style}}]"
