@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from pathlib import Path
+from typing import Final
 
 from learned_router.artifact import Config
 from learned_router.certificate import Certificate
 from learned_router.training.costs import CostModel
-from learned_router.training.evaluation import Evaluation
+from learned_router.training.evaluation import Estimate, Evaluation
+from learned_router.training.footprint import Footprint
 from learned_router.training.pretrained import Pretrained
 from learned_router.training.promise_pages import describe_promises
 from learned_router.training.report import markdown_tables
+from learned_router.training.unseen import UnseenFigures
 
 SEEN_BY: Final = {"router": "requests", "gate": "answers"}
-
-
-class UnseenFigures(NamedTuple):
-    """A pretrained encoder on one source's requests that it did not learn from: mean APGR over pairs of models.
-
-    low, high: 95 % interval, from resamples of whole groups.
-    """
-
-    source: str
-    requests: int
-    pairs: int
-    apgr: float
-    low: float
-    high: float
 
 
 def write_card(
     config: Config,
     evaluation: Evaluation | None,
     *,
-    graph_bytes: int,
-    gate_bytes: int | None,
+    footprint: Footprint,
     agreement: Mapping[str, str],
     unlike: Mapping[str, float],
     costs: CostModel,
@@ -47,9 +35,10 @@ def write_card(
 ) -> str:
     """Markdown of the card. evaluation: on the test split, None where there is none.
 
-    agreement: graph against model, of the "router" and, where there is one, the "gate". unlike: share of the calibration
-    split's requests, and answers, that is beyond the limit of what each of them knows. gate_bytes: of the gate, None where
-    there is none, and why_no_gate says why. encoder: the routing-pretrained one that training began with, if it was one.
+    footprint: of the artifact itself. agreement: graph against model, of the "router" and, where there is one, the "gate".
+    unlike: share of the calibration split's requests, and answers, that is beyond the limit of what each of them knows.
+    why_no_gate: why there is none, where there is none. encoder: the routing-pretrained one that training began with, if it
+    was one.
     """
     tiers = " → ".join(f"`{tier.name}` ({tier.model})" for tier in config.tiers)
     provenance = config.provenance
@@ -59,7 +48,6 @@ def write_card(
     )
     splits = ", ".join(f"{count:,} {split}" for split, count in provenance.labels.items())
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions.items())
-    gate_size = "" if gate_bytes is None else f", of the gate {gate_bytes / 1e6:.1f} MB"
     beyond = " and ".join(f"{share:.1%} of the {SEEN_BY[name]}" for name, share in unlike.items())
     agreed = "; ".join(f"{name}: {sentence}" for name, sentence in agreement.items())
     measured = (
@@ -68,7 +56,7 @@ def write_card(
     return f"""# {config.name}
 
 A router of Learned Router. It decides, from a request alone, which of these tiers is good enough: {tiers}.
-{_gate_sentence(gate_bytes, why_no_gate)}
+{_gate_sentence(config, why_no_gate)}
 {note}
 
 ```python
@@ -85,6 +73,10 @@ print(decision.tier, decision.reason, decision.confidence)
 ## Measured on the test split
 
 {measured}
+## Size and speed
+
+{_size_and_speed(footprint)}
+
 ## Trained on
 
 Labels: {splits}, split by session and by question. Labels by source and their licences:
@@ -106,7 +98,7 @@ Labels: {splits}, split by session and by question. Labels by source and their l
 
 Recipe `{provenance.recipe}` (sha256 {provenance.recipe_sha256[:12]}), labels sha256 {provenance.labels_sha256[:12]}, seed
 {provenance.seed}, {provenance.created}. {versions}; Python {platform.python_version()}.
-Graph: {graph_bytes / 1e6:.1f} MB{gate_size}. {agreed[:1].upper()}{agreed[1:]}. Encoder weights: see NOTICE.
+{agreed[:1].upper()}{agreed[1:]}. Encoder weights: see NOTICE.
 """
 
 
@@ -120,8 +112,23 @@ def _tools_sentence(config: Config) -> str:
     )
 
 
-def _gate_sentence(gate_bytes: int | None, why_no_gate: str) -> str:
-    if gate_bytes is None:
+def _size_and_speed(footprint: Footprint) -> str:
+    files = "\n".join(f"| {name} | {size / 1e6:.1f} MB |" for name, size in footprint.bytes.items())
+    calls = "\n".join(f"| `{row.what}` | {row.tokens} | {row.p50_ms:.1f} ms |" for row in footprint.latency)
+    return f"""| file | size |
+|---|---|
+{files}
+
+| call | tokens read | p50 |
+|---|---|---|
+{calls}
+
+Medians of {footprint.repeats} calls, each with a text of its own, on one thread of {footprint.cpu}, taken by the run that
+wrote this card. What else a machine does moves such times, easily by half: measure on yours."""
+
+
+def _gate_sentence(config: Config, why_no_gate: str) -> str:
+    if config.gate is None:
         return f"It has no gate: {why_no_gate}."
     return (
         "Its gate, `router.accept(request, output)`, looks at the lower tier's answer and says whether to keep it or to ask "
@@ -147,14 +154,17 @@ def _source_table(about: Pretrained) -> str:
     return f"| source | requests | licence |\n|---|---|---|\n{rows}"
 
 
-def write_encoder_card(name: str, about: Pretrained, found: Sequence[UnseenFigures]) -> str:
-    """Markdown of a pretrained encoder's card."""
-    measured = _unseen_table(found)
-    return f"""# {name}
+def write_encoder_card(folder: Path, about: Pretrained, found: Sequence[UnseenFigures]) -> str:
+    """Markdown of the card of the pretrained encoder in ``folder``. found: what it is worth on what it has not seen."""
+    sizes = ", ".join(
+        f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in sorted(folder.glob("*.safetensors"))
+    )
+    return f"""# {folder.name}
 
 A routing-pretrained encoder, for `learned-router train --recipe pretrained` to begin with. It is
 `{about.encoder}`, taught by {about.models} heads at once what each model of some public logs got right, and how long each
-log's answers were. The heads are gone; the layers that changed are kept, in float16, beside the name of what they changed.
+log's answers were. The heads are gone; the layers that changed are kept, in float16, beside the name of what they changed:
+{sizes}. A router that begins with it is as large and as fast as one that begins with `{about.encoder}`.
 It learned from no request that could stand in the calibration or test split of anybody's labels of these logs.
 
 ## Trained on
@@ -163,33 +173,44 @@ It learned from no request that could stand in the calibration or test split of 
 
 ## Measured
 
-What it is worth to a router that begins with it, on logs that it has not seen: docs/benchmark.md, "Few labels".
-{measured}
+{_unseen_table(found)}
+On logs that it has not seen at all, encoders made in the same way without them: docs/benchmark.md, "Few labels".
+
 ## Limits
 
 - It knows the kinds of request above alone. On public logs of function calls, which it had not seen, routers that began with
   it were no better than those that began with the plain encoder, whether on 100 labels or on all: that is why it is not the
   default. Try it where your traffic is like the above, and compare.
+- Heads that are fitted on requests above, which it knows, trust it too much: on your own labels of these logs it is worth
+  less than on new requests of their kind.
 - It reads at most {about.max_tokens} tokens of a request, through the view of this package alone.
 
 ## Made by
 
 `python -m learned_router.training.pretrain`, recipe sha256 {about.recipe_sha256[:12]}, seed {about.seed}, {about.created};
-in the repository `make encoder`.
+in the repository `make encoder`, and `make encoder-card` for this card alone. Weights it began with: see NOTICE.
 """
 
 
 def _unseen_table(found: Sequence[UnseenFigures]) -> str:
     if not found:
-        return ""
+        return "No source has two models and requests enough to tell them apart, so nothing was measured.\n"
     rows = "\n".join(
-        f"| {row.source} | {row.requests:,} | {row.pairs} | {row.apgr:.3f} [{row.low:.3f}, {row.high:.3f}] |"
+        f"| {row.source} | {row.requests:,} | {row.pairs} | {_interval(row.apgr)} | {_interval(row.plain)} | "
+        f"{_interval(row.gain, '+.3f')} |"
         for row in found
     )
-    return f"""Its heads, on requests that it did not learn from (the calibration split): mean APGR over the ordered pairs
-of a log's models with a gap between them, 95 % intervals from resamples of whole groups.
+    return f"""A head for each model, fitted on the requests above on this encoder as it is, and on the plain one that it
+began with; measured on requests of the same logs that neither has seen (the calibration split): mean APGR over the ordered
+pairs of a log's models with a gap between them, 95 % intervals from resamples of whole groups.
 
-| source | requests | pairs | mean APGR |
-|---|---|---|---|
+| source | requests | pairs | this encoder | the plain one | difference |
+|---|---|---|---|---|---|
 {rows}
 """
+
+
+def _interval(found: Estimate, style: str = ".3f") -> str:
+    if found.value is None or found.low is None or found.high is None:
+        return "–"
+    return f"{found.value:{style}} [{found.low:{style}}, {found.high:{style}}]"

@@ -32,6 +32,7 @@ from learned_router.training.costs import CostModel, cost_calls
 from learned_router.training.evaluate import evaluate
 from learned_router.training.evaluation import Evaluation
 from learned_router.training.fit import end_all_but_the_first, fit, forget_checkpoints
+from learned_router.training.footprint import measure_footprint
 from learned_router.training.labels import LabelSet, check_trainable, find_why_no_gate
 from learned_router.training.learned import Learned, calibrate_and_export, expects_logprobs, judge_answers
 from learned_router.training.model import find_tokenizer
@@ -210,11 +211,11 @@ def train(
                 router, [label_request(label) for label in shown], _judged_requests(shown, labels.tiers)
             )
         ]
+        footprint = measure_footprint(router.path)
         card = write_card(
             config,
             evaluation,
-            graph_bytes=len(learned.graph),
-            gate_bytes=len(learned_gate.graph) if learned_gate else None,
+            footprint=footprint,
             agreement={
                 name: export.describe_difference(network.difference, recipe.export)
                 for name, network in networks.items()
@@ -227,7 +228,7 @@ def train(
             why_no_gate=why_no_gate,
         )
         return {
-            "metrics.json": _pretty(evaluation or {}),
+            "metrics.json": _pretty({**msgspec.to_builtins(evaluation or {}), "footprint": footprint}),
             "reference.jsonl": b"\n".join(lines) + b"\n",
             "README.md": card.encode(),
         }

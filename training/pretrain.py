@@ -11,8 +11,6 @@ import datetime
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import partial
-from itertools import permutations
 from pathlib import Path
 
 import msgspec
@@ -20,26 +18,23 @@ import numpy as np
 from rich.console import Console
 
 from learned_router.errors import InputError, LearnedRouterError
-from learned_router.training.card import UnseenFigures, write_encoder_card
-from learned_router.training.fit import end_all_but_the_first, fit, forget_checkpoints, predict
+from learned_router.training.card import write_encoder_card
+from learned_router.training.fit import end_all_but_the_first, fit, forget_checkpoints
 from learned_router.training.importers.logs import read_pairs
 from learned_router.training.labelling.duplicates import Fingerprints
 from learned_router.training.labelling.label_run import describe_skipped
-from learned_router.training.metrics import apgr, bootstrap, percentile_interval, trace_curve
-from learned_router.training.model import RouterNet, load_encoder
-from learned_router.training.pretrained import Pretrained, save_pretrained
-from learned_router.training.reader import Reader, request_reader
-from learned_router.training.recipe import load_recipe
+from learned_router.training.model import load_encoder
+from learned_router.training.pretrained import Pretrained, read_about, save_pretrained
+from learned_router.training.reader import request_reader
+from learned_router.training.recipe import Recipe, load_recipe
 from learned_router.training.records import Label, Record, Skipped
 from learned_router.training.split import split
+from learned_router.training.unseen import measure_unseen
 
 # beside this file, not among the recipes of routers: its heads are no tiers
 RECIPE = Path(__file__).with_suffix(".toml")
-# A pair of models is shown in the report when a corpus's fold holds this many requests that both answered
-REPORT_ROWS = 100
-# of mean scores, below which a pair has nothing to recover
-LEAST_GAP = 0.02
-RESAMPLES = 200
+# Answers of which a model must have given this many for its lengths to be ranked
+LEAST_ANSWERS = 100
 # Stands before a log's name for the head that learns how much its requests ask for, beside those of its models
 EASE = "ease @ "
 # 0 leaves every request its weight, 1 lets every log count the same
@@ -104,7 +99,7 @@ def measure_ease(lengths: Mapping[str, Mapping[int, int]]) -> dict[int, float]:
     """
     ranks: dict[int, list[float]] = {}
     for of_model in lengths.values():
-        if len(of_model) >= REPORT_ROWS:
+        if len(of_model) >= LEAST_ANSWERS:
             places = sorted(of_model, key=lambda place: (of_model[place], place))
             for rank, place in enumerate(places):
                 ranks.setdefault(place, []).append(1 - rank / (len(places) - 1))
@@ -147,41 +142,57 @@ def balance(labels: Sequence[Label]) -> list[Label]:
     ]
 
 
-def report(net: RouterNet, tiers: Sequence[str], fold: Sequence[Label], reader: Reader) -> list[UnseenFigures]:
-    """What the heads make of labels that were not trained on, by source."""
-    logits, _, _ = predict(net, fold, reader)
-    predicted = 1 / (1 + np.exp(-logits))
-    truth = np.array([[label.quality.get(tier, np.nan) for tier in tiers] for label in fold])
-    found = []
-    for source in sorted({label.source or "unnamed" for label in fold}):
-        mine = [i for i, tier in enumerate(tiers) if tier.endswith(f"@ {source}") and not tier.startswith(EASE)]
-        rows = np.array([(label.source or "unnamed") == source for label in fold])
-        pairs = [pair for pair in permutations(mine, 2) if _has_gap(truth[:, pair])]
-        if not pairs:
-            continue
-        groups = [label.group or label.id for label, here in zip(fold, rows, strict=True) if here]
-        mean = partial(_mean_apgr, predicted[rows], truth[rows], pairs)
-        low, high = percentile_interval(bootstrap(mean, groups, resamples=RESAMPLES))
-        found.append(UnseenFigures(source, int(rows.sum()), len(pairs), float(mean(np.ones(rows.sum()))), low, high))
-    return found
+def pretrain(
+    labels: Sequence[Label], taught: Sequence[Label], recipe: Recipe, out: Path, seed: int, console: Console
+) -> None:
+    """Teach an encoder all of ``taught`` and write it to ``out``. Killed, it goes on from its last checkpoint."""
+    work = out.with_name(f".{out.name}.training")
+    tiers = order_tiers(taught)
+    console.print(f"pretraining on {len(taught):,} requests, {len(tiers)} heads")
+    net = fit(balance(taught), request_reader(recipe), recipe, work, seed=seed, tiers=tiers, console=console)
+    end_all_but_the_first()
+    about = Pretrained(
+        encoder=recipe.encoder.name,
+        layers=recipe.encoder.layers,
+        max_tokens=recipe.view.max_tokens,
+        requests=count_sources(taught),
+        licences={label.source or "unnamed": label.licence for label in taught if label.licence},
+        models=len(tiers),
+        recipe_sha256=recipe.sha256,
+        seed=seed,
+        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+    )
+    save_pretrained(net, load_encoder(recipe.encoder), out, about)
+    forget_checkpoints(work)
 
 
-def _has_gap(truth: np.ndarray) -> bool:
-    """Whether enough requests were answered by both models, (n, 2), and the second is the better one."""
-    both = ~np.isnan(truth).any(axis=1)
-    return bool(both.sum() >= REPORT_ROWS and (truth[both, 1] - truth[both, 0]).mean() > LEAST_GAP)
+def count_sources(labels: Sequence[Label]) -> dict[str, int]:
+    """Labels by source, most first."""
+    return dict(Counter(label.source or "unnamed" for label in labels).most_common())
 
 
-def _mean_apgr(
-    predicted: np.ndarray, truth: np.ndarray, pairs: Sequence[tuple[int, int]], weight: np.ndarray
-) -> np.ndarray:
-    """Mean over pairs of models: weight (…, n) → (…)."""
-    values = []
-    for low, high in pairs:
-        both = ~np.isnan(truth[:, low]) & ~np.isnan(truth[:, high])
-        score = predicted[both, high] - predicted[both, low]
-        values.append(apgr(trace_curve(score, truth[both, low], truth[both, high], weight[..., both])))
-    return np.asarray(np.mean(values, axis=0))
+def write_measured_card(
+    labels: Sequence[Label], taught: Sequence[Label], recipe: Recipe, out: Path, seed: int, console: Console
+) -> None:
+    """Measure the encoder that lies in ``out`` on what it has not seen, and write its card.
+
+    Raises InputError when it learned from other requests than ``taught``: then nobody knows which it has not seen.
+    """
+    about = read_about(out)
+    if (learned := count_sources(taught)) != about.requests:
+        raise InputError(
+            f"{out}: this encoder learned from {about.requests}, and these logs teach {learned}; "
+            "give the logs, and --leave-out, with which it was pretrained"
+        )
+    models = [tier for tier in order_tiers(taught) if not tier.startswith(EASE)]
+    fold = [label for label in labels if label.split == "calibration" and (label.source or "unnamed") in learned]
+    found = measure_unseen(out, about.encoder, balance(taught), fold, models, recipe, seed=seed, console=console)
+    for row in found:
+        console.print(
+            f"{row.source}: APGR {row.apgr.value:.3f}, with the plain encoder {row.plain.value:.3f}, "
+            f"mean of {row.pairs} pairs, on unseen requests"
+        )
+    (out / "README.md").write_text(write_encoder_card(out, about, found), encoding="utf-8")
 
 
 def main() -> int:
@@ -193,6 +204,9 @@ def main() -> int:
         "--leave-out", action="append", default=[], help="a source to learn nothing from; may be given again"
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--card", action="store_true", help="measure the encoder that is there, and write its card alone"
+    )
     arguments = parser.parse_args()
     console = Console()
     try:
@@ -204,31 +218,9 @@ def main() -> int:
             console.print(f"skipped: {describe_skipped(skipped)}", highlight=False, markup=False)
         if not taught:
             raise InputError("no request with scores is left to learn from; give logs that hold each output's 'score'")
-        work = arguments.out.with_name(f".{arguments.out.name}.training")
-        reader = request_reader(recipe)
-        tiers = order_tiers(taught)
-        console.print(f"pretraining on {len(taught):,} requests, {len(tiers)} heads")
-        net = fit(balance(taught), reader, recipe, work, seed=arguments.seed, tiers=tiers, console=console)
-        end_all_but_the_first()
-        sources = Counter(label.source or "unnamed" for label in taught)
-        about = Pretrained(
-            encoder=recipe.encoder.name,
-            layers=recipe.encoder.layers,
-            max_tokens=recipe.view.max_tokens,
-            requests=dict(sources.most_common()),
-            licences={label.source or "unnamed": label.licence for label in taught if label.licence},
-            models=len(tiers),
-            recipe_sha256=recipe.sha256,
-            seed=arguments.seed,
-            created=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        )
-        save_pretrained(net, load_encoder(recipe.encoder), arguments.out, about)
-        forget_checkpoints(work)
-        fold = [label for label in labels if label.split == "calibration" and label.source in sources]
-        found = report(net, tiers, fold, reader)
-        for row in found:
-            console.print(f"{row.source}: APGR {row.apgr:.3f}, mean of {row.pairs} pairs, on unseen requests")
-        (arguments.out / "README.md").write_text(write_encoder_card(arguments.out.name, about, found), encoding="utf-8")
+        if not arguments.card:
+            pretrain(labels, taught, recipe, arguments.out, arguments.seed, console)
+        write_measured_card(labels, taught, recipe, arguments.out, arguments.seed, console)
     except LearnedRouterError as error:
         print(error, file=sys.stderr)
         return 2

@@ -76,14 +76,15 @@ def certify(
     tuning, proof = make_rows(grounds)
     limit = unit_limit(tuning.weight, tuning.unit) if len(tuning) else 1.0
     modes, promises = {}, {}
-    for mode, target in targets.items():
+    for mode, target in sorted(targets.items(), key=lambda pair: pair[1]):
         plan = _plan(grounds, tuning, proof, target, delta)
         router = _prove(grounds, tuning.without_gate(), proof.without_gate(), plan, target, delta, limit, seed)
         gated = None
         if grounds.judged is not None:
             there = [_with_answers(rows, target) for rows in (tuning, proof)]
             gated = _prove(grounds, there[0], there[1], plan, target, delta, limit, seed)
-        modes[mode] = _make_mode(target, router, gated, (estimates or {}).get(mode), (pairs or {}).get(mode))
+        found = _make_mode(target, router, gated, (estimates or {}).get(mode), (pairs or {}).get(mode))
+        modes[mode] = _no_looser(found, list(modes.values()))
         promises[mode] = ModePromises(router[0], gated[0] if gated else None)
     rows = grounds.learned.complete
     certificate = Certificate(
@@ -94,9 +95,9 @@ def certify(
         bound_to=grounds.bound_to,
         grading=_grading([label for label, whole in zip(grounds.calibration, rows, strict=True) if whole]),
         traffic=_traffic(tuning, proof),
-        modes=promises,
+        modes={mode: promises[mode] for mode in targets},
     )
-    return Promises(modes, certificate)
+    return Promises({mode: modes[mode] for mode in targets}, certificate)
 
 
 def make_rows(grounds: Grounds) -> tuple[Rows, Rows]:
@@ -261,6 +262,20 @@ def _make_mode(
         certified=router[0].certified,
         gated=point,
     )
+
+
+def _no_looser(mode: Mode, laxer: Sequence[Mode]) -> Mode:
+    """The mode, where it goes by estimate, with thresholds that allow no more than those of modes with lower targets do.
+
+    Proofs ask for more than estimates: else a mode without one could send more down than one that promises less.
+    """
+    if not mode.certified:
+        mode = msgspec.structs.replace(mode, threshold=min([mode.threshold, *(other.threshold for other in laxer)]))
+    if mode.gated and not mode.gated.certified:
+        points = [mode.gated, *(other.gated for other in laxer if other.gated)]
+        route, accept = min(point.route for point in points), min(point.accept for point in points)
+        mode = msgspec.structs.replace(mode, gated=msgspec.structs.replace(mode.gated, route=route, accept=accept))
+    return mode
 
 
 def _thresholds(found: Sequence[Proved]) -> tuple[tuple[float, float], dict[str, tuple[float, float]]]:

@@ -9,7 +9,6 @@ import argparse
 import datetime
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -30,6 +29,7 @@ from learned_router.artifact import shipped_artifact
 from learned_router.errors import LearnedRouterError
 from learned_router.router import Router
 from learned_router.training.demo import TIERS, sample_path
+from learned_router.training.footprint import cpu_name
 from learned_router.training.label import label
 from learned_router.training.records import Skipped, read_records
 
@@ -180,16 +180,6 @@ def machine_of(load_before: float) -> dict[str, Any]:
         "load_before": load_before,
         "load_after": os.getloadavg()[0],
     }
-
-
-def cpu_name() -> str:
-    """The model name that the kernel gives, else what Python knows of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def decision_table(results: dict[str, Any]) -> tuple[list[str], list[list[str]]]:

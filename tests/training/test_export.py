@@ -33,6 +33,7 @@ from learned_router.training.export import (
     compare_decisions,
     write_artifact,
 )
+from learned_router.training.footprint import Footprint, Latency
 from learned_router.training.model import CalibratedNet, RouterNet, Scaling, load_encoder
 from learned_router.training.recipe import ExportKnobs, Recipe
 
@@ -275,10 +276,9 @@ def test_the_card_says_what_is_not_promised_and_names_sources_with_licences(conf
         config.provenance, sources={"ours": 1_200, "theirs": 30}, licences={"ours": "Apache-2.0"}
     )
     card = write_card(
-        msgspec.structs.replace(config, provenance=provenance),
+        msgspec.structs.replace(config, provenance=provenance, gate=None),
         None,
-        graph_bytes=2_000_000,
-        gate_bytes=None,
+        footprint=Footprint("Some CPU", 1, 100, [Latency("route", 64, 1.25)], {"model.onnx": 2_000_000}),
         agreement={"router": "equal"},
         unlike={"router": 0.0042},
         costs=CostModel({"small": 0.1, "frontier": 1.0}, {}, 100, 10),
@@ -295,5 +295,8 @@ def test_the_card_says_what_is_not_promised_and_names_sources_with_licences(conf
     assert "It has no gate: there were no answers." in card
     for name, mode in config.modes.items():
         assert f"| {name}{' (default)' if name == config.default_mode else ''} | {mode.target:.0%} |" in card
-    assert "2.0 MB. Router: equal. Encoder" in flat
+    assert "Router: equal. Encoder" in flat
     assert "so would, of the calibration split, which is like it, 0.4% of the requests." in flat
+    assert "| model.onnx | 2.0 MB |" in card
+    assert "| `route` | 64 | 1.2 ms |" in card
+    assert "one thread of Some CPU" in flat

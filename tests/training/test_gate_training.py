@@ -17,6 +17,7 @@ from learned_router.router import Router
 from learned_router.training.evaluate import evaluate
 from learned_router.training.evaluate_gate import evaluate_gate
 from learned_router.training.evaluation import Evaluation
+from learned_router.training.footprint import Footprint
 from learned_router.training.labels import LabelSet, load_labels
 from learned_router.training.pipeline import train
 from learned_router.training.reader import ANSWERED, TOP, answer_reader, answered_labels, request_reader
@@ -64,6 +65,16 @@ def test_the_artifact_says_what_gate_and_router_are_worth_together(artifact: Pat
         assert mode.cost.value is not None
         assert 0.0 < mode.cost.value <= 1.0 + mode.wasted + 1e-9
         assert mode.escalated <= mode.tried
+
+
+def test_the_card_tells_what_an_acceptance_takes_and_the_gate_weighs(artifact: Path, router: Router) -> None:
+    found = msgspec.convert(msgspec.json.decode((artifact / "metrics.json").read_bytes())["footprint"], Footprint)
+    [accept] = [row for row in found.latency if row.what == "accept"]
+    assert router.config.gate is not None
+    assert 0 < accept.tokens <= router.config.gate.view.max_tokens
+    card = (artifact / "README.md").read_text(encoding="utf-8")
+    assert f"| `accept` | {accept.tokens} | {accept.p50_ms:.1f} ms |" in card
+    assert f"| gate.onnx | {(artifact / 'gate.onnx').stat().st_size / 1e6:.1f} MB |" in card
 
 
 def test_the_cost_of_a_mode_is_that_of_the_calls_it_makes(router: Router, labels: LabelSet) -> None:

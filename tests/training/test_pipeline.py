@@ -18,6 +18,7 @@ from learned_router.replay import read_references, replay
 from learned_router.request import Message
 from learned_router.router import Router
 from learned_router.training.evaluation import Evaluation
+from learned_router.training.footprint import LENGTHS, Footprint
 from learned_router.training.label import label_files
 from learned_router.training.labels import LabelSet, load_labels
 from learned_router.training.pipeline import TrainRun, train
@@ -77,6 +78,20 @@ def test_the_artifact_holds_its_evaluation_on_the_test_split(artifact: Path, lab
     evaluation = msgspec.json.decode((artifact / "metrics.json").read_bytes(), type=Evaluation)
     assert [mode.name for mode in evaluation.modes] == ["quality", "balanced", "economy"]
     assert evaluation.rows == len(labels.of("test"))
+
+
+def test_the_artifact_tells_the_size_of_its_files_and_how_long_a_decision_took(artifact: Path, router: Router) -> None:
+    metrics = msgspec.json.decode((artifact / "metrics.json").read_bytes())
+    found = msgspec.convert(metrics["footprint"], Footprint)
+    card = (artifact / "README.md").read_text(encoding="utf-8")
+    assert found.bytes["model.onnx"] == (artifact / "model.onnx").stat().st_size
+    routed = [row for row in found.latency if row.what == "route"]
+    assert [row.tokens for row in routed] == sorted({min(length, router.config.view.max_tokens) for length in LENGTHS})
+    for row in routed:
+        assert row.p50_ms > 0
+        assert f"| `route` | {row.tokens} | {row.p50_ms:.1f} ms |" in card
+    assert found.cpu
+    assert f"one thread of {found.cpu}" in card
 
 
 def test_the_certificate_says_what_can_be_promised_and_what_not(
@@ -205,7 +220,7 @@ def test_labels_without_a_test_split_train_a_router_that_was_not_measured(
 ) -> None:
     run: TrainRun = train(without_test_split, tmp_path / "router", short)
     assert run.evaluation is None
-    assert msgspec.json.decode((run.router.path / "metrics.json").read_bytes()) == {}
+    assert set(msgspec.json.decode((run.router.path / "metrics.json").read_bytes())) == {"footprint"}
     assert "nothing was measured" in (run.router.path / "README.md").read_text(encoding="utf-8")
 
 

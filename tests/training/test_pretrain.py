@@ -16,7 +16,7 @@ from learned_router.errors import InputError
 from learned_router.request import Message
 from learned_router.request_features import FEATURES
 from learned_router.router import Router
-from learned_router.training import pretrain
+from learned_router.training import pretrain, unseen
 from learned_router.training.fit import fit
 from learned_router.training.labels import load_labels
 from learned_router.training.model import RouterNet, build_net, find_encoder, load_encoder
@@ -28,6 +28,7 @@ from learned_router.training.records import Label, Output, Record, Skipped, read
 from learned_router.training.split import split
 
 MODELS = ("model-a", "model-b", "model-c")
+FEW = 10  # requests that both models of a pair must have answered, of so small a log
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,7 @@ def pretrained(logs: Path, recipe_file: Path, tmp_path_factory: pytest.TempPathF
     out = tmp_path_factory.mktemp("pretrained") / "encoder"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["pretrain", str(logs), "--out", str(out), "--recipe", str(recipe_file)])
+        patch.setattr(unseen, "LEAST_ROWS", FEW)
         assert pretrain.main() == 0
     return out
 
@@ -283,11 +285,50 @@ def test_ease_is_learned_beside_the_models_and_is_none_of_them(logs: Path) -> No
     assert all(0.0 <= label.quality["ease @ own"] <= 1.0 for label in eased)
 
 
-def test_the_command_leaves_a_card_with_sources_and_what_was_measured(pretrained: Path) -> None:
+def test_the_command_leaves_a_card_with_sources_size_and_what_was_measured(pretrained: Path) -> None:
     card = (pretrained / "README.md").read_text(encoding="utf-8")
     about = read_about(pretrained)
     assert f"| own | {about.requests['own']:,} |" in card
     assert about.recipe_sha256[:12] in card
+    assert f"pretrained.safetensors {(pretrained / WEIGHTS).stat().st_size / 1e6:.1f} MB" in card
+    [measured] = [line for line in card.splitlines() if line.startswith("| own | ") and line.count("[") == 3]
+    assert measured.split(" | ")[2] == "2"  # b and c are always as good as each other, and better than a
+
+
+def test_the_card_can_be_measured_again_without_the_encoder(
+    pretrained: Path, logs: Path, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = tmp_path / pretrained.name
+    shutil.copytree(pretrained, again)
+    (again / "README.md").unlink()
+    weights = (again / WEIGHTS).stat().st_mtime_ns
+    monkeypatch.setattr(unseen, "LEAST_ROWS", FEW)
+    monkeypatch.setattr(
+        sys, "argv", ["pretrain", str(logs), "--out", str(again), "--recipe", str(recipe_file), "--card"]
+    )
+    assert pretrain.main() == 0
+    assert (again / "README.md").read_bytes() == (pretrained / "README.md").read_bytes()
+    assert (again / WEIGHTS).stat().st_mtime_ns == weights
+
+
+def test_an_encoder_that_learned_from_other_logs_is_not_measured(
+    pretrained: Path,
+    logs: Path,
+    recipe_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    strange = tmp_path / "strange"
+    shutil.copytree(pretrained, strange)
+    about = msgspec.structs.replace(read_about(pretrained), requests={"own": 7})
+    (strange / ABOUT).write_bytes(msgspec.json.encode(about))
+    card = (strange / "README.md").read_bytes()
+    command = ["pretrain", str(logs), "--out", str(strange), "--recipe", str(recipe_file), "--card"]
+    monkeypatch.setattr(sys, "argv", command)
+    assert pretrain.main() == 2
+    assert "learned from {'own': 7}" in capsys.readouterr().err
+    assert (strange / "README.md").read_bytes() == card
 
 
 def test_the_encoder_that_ships_is_found_by_its_name_and_its_weights_fit() -> None:
