@@ -15,16 +15,22 @@ if every slice keeps the target, so do all calls together (Bonferroni).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
 from scipy.stats import norm
 
-from learned_router.errors import InputError
 from learned_router.policy import NEVER_DOWN
 from learned_router.training.betting import LARGEST_SHARE, bet_above_zero, binomial_above_zero
-from learned_router.training.thresholds import Answers, follow, trace_path, trace_thresholds
+from learned_router.training.proof_rows import (
+    Rows,
+    count_units,
+    draw_path,
+    follow_path,
+    review_chance,
+    unit_margins,
+)
 
 # A slice of its own is expected to bring this many times the calls without which no point could be shown
 OWN_SLICE = 3.0
@@ -39,41 +45,6 @@ LEAST_SHARE = 0.05
 # by bets in 48 % of draws, not in 80 %; from thousands on, the two agree
 TRIED_UNITS = 4_000
 TRIALS = 400
-
-
-class Rows(msgspec.Struct, frozen=True):
-    """Calibration calls, n of them, that know the quality of every tier.
-
-    predicted: by the router, (n, n_tiers). known: bool (n,), like the training labels. answers: what the gate makes of them,
-    None without one. truth: quality, (n, n_tiers), a person's where one was asked. graded: the grader's, the same where
-    nobody was. reviewed: chance with which a person was asked, (n,), NaN where none was; one chance for all rows, each
-    asked or not regardless of the others. weight: (n,). unit: int (n,), the same for calls of one session, question or
-    group of duplicates. step: (n,), as the runtime would see it.
-    """
-
-    predicted: np.ndarray
-    known: np.ndarray
-    answers: Answers | None
-    truth: np.ndarray
-    graded: np.ndarray
-    reviewed: np.ndarray
-    weight: np.ndarray
-    unit: np.ndarray
-    step: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.weight)
-
-    def take(self, rows: np.ndarray) -> Rows:
-        """Some of the rows, by a mask or by their places."""
-        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "answers"}
-        return Rows(
-            **{name: values[rows] for name, values in fields.items()},
-            answers=None if self.answers is None else self.answers.take(rows),
-        )
-
-    def without_gate(self) -> Rows:
-        return msgspec.structs.replace(self, answers=None)
 
 
 class SlicePlan(msgspec.Struct, frozen=True):
@@ -127,15 +98,6 @@ def least_units(target: float, delta: float, top_quality: float) -> float:
     return math.log(1.0 / delta) / max(gain * top_quality, 1e-12)
 
 
-def unit_limit(weight: np.ndarray, unit: np.ndarray) -> float:
-    """What a unit may weigh at most, from training or tuning rows: beyond five times the mean, it counts as that much.
-
-    A bet must survive the largest unit that could come, so one session of a thousand calls would make all bets small.
-    """
-    totals = np.bincount(np.unique(unit, return_inverse=True)[1], weights=weight)
-    return float(min(totals.max(), 5.0 * totals.mean()))
-
-
 def prove(
     tuning: Rows,
     proof: Rows,
@@ -171,76 +133,10 @@ def prove(
     if plan.rare:
         mask = np.isin(proof.step, plan.rare)
         accept = None if proof.answers is None else NEVER_DOWN
-        found.append(Proved(plan.rare, False, NEVER_DOWN, accept, 0.0, "none", mask, _count(proof.unit[mask]), None))
-    return found
-
-
-def draw_path(rows: Rows, costs: np.ndarray) -> list[tuple[float, float | None]]:
-    """Thresholds of router and gate, dearest first; no label is read."""
-    if rows.answers is None:
-        return [(route, None) for route in trace_thresholds(rows.predicted, rows.known)]
-    there = rows.answers.there
-    some = rows.take(there)
-    assert some.answers is not None
-    return [*trace_path(some.predicted, some.answers, some.weight, some.known, costs)]
-
-
-def follow_path(rows: Rows, path: Sequence[tuple[float, float | None]]) -> np.ndarray:
-    """Index of the tier whose answer is used, int (n, points)."""
-    used = np.empty((len(rows), len(path)), dtype=np.int8)
-    for place, (route, accept) in enumerate(path):
-        used[:, place] = follow(
-            rows.predicted, rows.known, route, rows.answers, NEVER_DOWN if accept is None else accept
-        )[1]
-    return used
-
-
-def review_chance(*parts: Rows) -> float:
-    """The chance with which a person was asked about a call of any part; 1 where nobody was asked about any.
-
-    Of all parts together: a slice in which nobody happened to be asked is as uncertain as the others.
-    Raises InputError where it is not one chance: how low a margin can be would be known only from the calls that happened
-    to be reviewed, and where the rare reviews did not happen, bets would be too bold.
-    """
-    chances = np.concatenate([rows.reviewed[~np.isnan(rows.reviewed)] for rows in parts])
-    if not len(chances):
-        return 1.0
-    if not np.allclose(chances, chances[0]):
-        raise InputError(
-            f"labels were audited with chances from {chances.min()} to {chances.max()}; a proof needs one chance for all: "
-            "leave the audits of one of the sources out, or audit again with the same"
+        found.append(
+            Proved(plan.rare, False, NEVER_DOWN, accept, 0.0, "none", mask, count_units(proof.take(mask)), None)
         )
-    return float(chances[0])
-
-
-def unit_margins(
-    rows: Rows, used: np.ndarray, target: float, limit: float, chance: float, seed: int
-) -> tuple[np.ndarray, float]:
-    """What each unit keeps above the target under each point, (units, points), in a random order; and how low one can be.
-
-    A call's margin is quality used - target · quality of the top tier, in [-target, 1]; its mean is above zero exactly when
-    the target is kept. A unit is the sum of its calls' weighted margins over ``limit``, made smaller where it weighs more.
-    A call reviewed with chance p counts (margin by person - margin by grader) / p more, all others by their grade alone:
-    the mean is that of a person's margins, whatever the grader's error, and only the spread suffers from it.
-
-    chance: p, of all calls, see ``review_chance``.
-
-    Source of the correction: prediction-powered inference (Angelopoulos et al. 2023), as an e-value (Csillag et al. 2025).
-    """
-    places = np.arange(len(rows))[:, None]
-    margins = rows.graded[places, used] - target * rows.graded[:, -1:]
-    reviewed = ~np.isnan(rows.reviewed)
-    true = rows.truth[places[reviewed], used[reviewed]] - target * rows.truth[reviewed, -1:]
-    margins[reviewed] += (true - margins[reviewed]) / chance
-    # one by a person at its least, one by the grader at its most
-    low = target / chance + (1.0 / chance - 1.0)
-    names, place = np.unique(rows.unit, return_inverse=True)
-    place = np.random.default_rng(seed).permutation(len(names))[place]
-    order = np.argsort(place, kind="stable")
-    starts = np.flatnonzero(np.r_[True, np.diff(place[order]) > 0]) if len(order) else np.zeros(0, dtype=int)
-    sums = np.add.reduceat((margins * rows.weight[:, None])[order], starts, axis=0) if len(order) else margins
-    totals = np.add.reduceat(rows.weight[order], starts) if len(order) else rows.weight
-    return sums / np.maximum(totals, limit)[:, None], low
+    return found
 
 
 def walk(shown: np.ndarray) -> int:
@@ -290,7 +186,7 @@ def _prove_slice(
     seed: int,
 ) -> Proved:
     rows = proof.take(mask)
-    units = _count(rows.unit)
+    units = count_units(rows)
     bound = "binomial" if binary and chance == 1.0 else "betting"
     never = (NEVER_DOWN, None if proof.answers is None else NEVER_DOWN)
     if not path:
@@ -345,7 +241,7 @@ def _is_binary(rows: Rows, limit: float) -> bool:
         and np.isin(rows.truth, (0.0, 1.0)).all()
         and (rows.weight == rows.weight[0]).all()
         and rows.weight[0] >= limit * (1.0 - 1e-9)
-        and _count(rows.unit) == len(rows)
+        and count_units(rows) == len(rows)
         and np.isnan(rows.reviewed).all()
     )
 
@@ -356,7 +252,3 @@ def _spread(rows: Rows, limit: float) -> float:
         return 0.25
     totals = np.bincount(np.unique(rows.unit, return_inverse=True)[1], weights=rows.weight)
     return float(0.25 * (np.minimum(totals / limit, 1.0) ** 2).mean())
-
-
-def _count(units: np.ndarray) -> int:
-    return len(np.unique(units))

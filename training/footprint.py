@@ -10,6 +10,7 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,11 +66,12 @@ def measure_footprint(artifact: Path, *, repeats: int = REPEATS) -> Footprint:
         ids, _ = packer.pack(make_view(parse_request(prompts[0]), spec))
         latency.append(Latency("route", len(ids), _median_ms(router.route, [(prompt,) for prompt in prompts])))
     if gate:
+        accept = partial(router.accept, tier=router.tiers[0])
         length = gate.view.max_tokens
         pairs = [(_text(length, draw), _text(length, draw)) for _ in range(WARM_UP + repeats)]
         view = make_answer_view(parse_request(pairs[0][0]), parse_output(pairs[0][1]), 0.0, gate.view)
         ids, _ = packer.with_spec(gate.view).pack(view)
-        latency.append(Latency("accept", len(ids), _median_ms(router.accept, pairs)))
+        latency.append(Latency("accept", len(ids), _median_ms(accept, pairs)))
     weighed = [path for path in sorted(artifact.iterdir()) if path.suffix == ".onnx" or path.name == "tokenizer.json"]
     return Footprint(cpu_name(), 1, repeats, latency, {path.name: path.stat().st_size for path in weighed})
 

@@ -24,9 +24,10 @@ from learned_router.certificate import (
 )
 from learned_router.fingerprints import find_changed_tool
 from learned_router.policy import NEVER_DOWN, GatedPoint, Mode
-from learned_router.training.certify import Proved, Rows, SlicePlan, plan_slices, prove, unit_limit
+from learned_router.training.certify import Proved, SlicePlan, plan_slices, prove
 from learned_router.training.costs import CostModel
 from learned_router.training.learned import Learned
+from learned_router.training.proof_rows import Rows, unit_limit
 from learned_router.training.records import Label, label_request, unit_of
 from learned_router.training.savings import expect_saving
 from learned_router.training.statement import describe, name_slice
@@ -75,7 +76,8 @@ def certify(
     """
     tuning, proof = make_rows(grounds)
     limit = unit_limit(tuning.weight, tuning.unit) if len(tuning) else 1.0
-    modes, promises = {}, {}
+    modes: dict[str, Mode] = {}
+    promises: dict[str, ModePromises] = {}
     for mode, target in sorted(targets.items(), key=lambda pair: pair[1]):
         plan = _plan(grounds, tuning, proof, target, delta)
         router = _prove(grounds, tuning.without_gate(), proof.without_gate(), plan, target, delta, limit, seed)

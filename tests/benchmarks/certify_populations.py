@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from certify_stored import STORED, Stored, read_stored
 
-from learned_router.training.certify import Rows
+from learned_router.training.proof_rows import Rows
 from learned_router.training.thresholds import Answers
 
 CALLS = 4_000  # of a made population

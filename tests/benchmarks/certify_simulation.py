@@ -15,16 +15,8 @@ from certify_populations import Population, draw, draw_units
 from scipy.stats import binom, norm
 
 from learned_router.training.betting import bet_above_zero, binomial_above_zero
-from learned_router.training.certify import (
-    LEAST_PATH_ROWS,
-    Rows,
-    _is_binary,
-    _spread,
-    draw_path,
-    follow_path,
-    unit_limit,
-    walk,
-)
+from learned_router.training.certify import LEAST_PATH_ROWS, _is_binary, _spread, walk
+from learned_router.training.proof_rows import Rows, draw_path, follow_path, unit_limit
 
 TUNING_SHARE = 1 / 3  # tuning calls for each proof call
 PROOFS_PER_PATH = 20  # draws of proof calls that are tested along one path

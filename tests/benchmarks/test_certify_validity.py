@@ -25,7 +25,8 @@ from certify_simulation import (
 )
 from page_regions import REGION
 
-from learned_router.training.certify import SlicePlan, follow_path, prove, unit_limit
+from learned_router.training.certify import SlicePlan, prove
+from learned_router.training.proof_rows import follow_path, unit_limit
 from learned_router.training.thresholds import NEVER_DOWN
 
 DELTA = 0.05

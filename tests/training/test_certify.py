@@ -18,19 +18,14 @@ from learned_router.training.certify import (
     POWER,
     RARE_STEP,
     Proved,
-    Rows,
     SlicePlan,
-    draw_path,
-    follow_path,
     least_units,
     plan_slices,
     prove,
-    review_chance,
     rows_needed,
-    unit_limit,
-    unit_margins,
     walk,
 )
+from learned_router.training.proof_rows import Rows, draw_path, follow_path, review_chance, unit_limit, unit_margins
 from learned_router.training.thresholds import Answers
 
 COSTS = np.array([0.05, 1.0])

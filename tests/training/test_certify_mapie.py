@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from learned_router.training.betting import binomial_above_zero
-from learned_router.training.certify import Rows, SlicePlan, draw_path, follow_path, prove, unit_margins, walk
+from learned_router.training.certify import SlicePlan, prove, walk
+from learned_router.training.proof_rows import Rows, draw_path, follow_path, unit_margins
 
 risk_control = pytest.importorskip("mapie.risk_control")
 DELTA = 0.05
