@@ -115,7 +115,18 @@ def label(
     review_count: Annotated[int, typer.Option(min=1, help="How many cases --review writes.")] = 50,
     reviews: Annotated[
         list[Path] | None,
-        typer.Option(dir_okay=False, help="CSV of --review with verdicts, which win over every grade."),
+        typer.Option(dir_okay=False, help="CSV of --review or --audit with verdicts, which win over every grade."),
+    ] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            help="Also draw calibration labels at random for your verdicts, so that promises hold whatever graders "
+            "think; this CSV then lists those that lack one.",
+        ),
+    ] = None,
+    audit_share: Annotated[
+        float | None, typer.Option(help="Share that --audit draws; else that of --reviews, else 0.1.")
     ] = None,
     grader: Annotated[
         str | None, typer.Option(help="Grade every record by this one, as in tool_call or agreement; else by its kind.")
@@ -144,6 +155,10 @@ def label(
         _pairs(tier, "--tier"),
     )
     grading = _training("grading")
+    said = review_table.read_reviews(reviews or [], list(tiers))
+    plan = _training("labelling.audit").plan_audit(audit is not None, audit_share, said.audit)
+    if audit:
+        review_table.check_free(audit)
     with grading.open_options(
         grader=grader,
         similarity=similarity,
@@ -162,13 +177,16 @@ def label(
             options=options,
             seed=seed,
             redact=redact,
-            verdicts=review_table.read_reviews(reviews or [], list(tiers)),
+            verdicts=said.verdicts,
             to_review=review_count if review else 0,
+            audit=plan,
         )
         for line in grading.describe(options):
             errors.print(line, highlight=False, markup=False)
     if review:
         review_table.write_reviews(run.to_review, list(tiers), review)
+    if audit and run.to_audit:
+        review_table.write_audit(run.to_audit, list(tiers), plan.chance, audit)
     if json:
         print_json(report.summarize(run))
         return
@@ -179,6 +197,8 @@ def label(
             f"wrote {len(run.to_review)} cases to {review}: fill in 'verdict', then add --reviews {review}",
             highlight=False,
         )
+    if audit:
+        output.print(report.describe_asked(run.audit, audit), highlight=False, markup=False)
 
 
 @app.command()

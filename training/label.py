@@ -20,6 +20,7 @@ from learned_router.errors import InputError
 from learned_router.training.graders import Grade, GradeOptions, grade_record
 from learned_router.training.graders.grade import CERTAINTY
 from learned_router.training.importers.logs import read_pairs
+from learned_router.training.labelling.audit import REVIEW, Auditing, AuditPlan
 from learned_router.training.labelling.duplicates import Duplicates, Fingerprints
 from learned_router.training.labelling.label_run import LabelRun, describe_skipped, find_warnings
 from learned_router.training.labelling.redact import Redactor
@@ -32,7 +33,6 @@ Method = Literal["auto", "gold"]
 Verdicts = Mapping[str, Mapping[str, float]]  # by record's id, what a person found each tier's output to be worth
 
 SHOWN_DOUBTFUL: Final = 10
-REVIEW: Final = "review"
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -58,6 +58,7 @@ def label_files(
     redact: bool = False,
     verdicts: Verdicts | None = None,
     to_review: int = 0,
+    audit: AuditPlan | None = None,
 ) -> LabelRun:
     """Label the logs in ``paths``, of any known format, and write the labels to ``out``.
 
@@ -67,15 +68,16 @@ def label_files(
     skipped = Skipped()
     # beside the labels, where there is room for them; with redaction, what waits here is redacted already
     folder = next(parent for parent in out.absolute().parents if parent.is_dir())
-    wanted = _Wanted(dict(tiers), _grading(options, labels), seed, fractions, redact, verdicts or {}, to_review)
+    wanted = _Wanted(dict(tiers), _grading(options, labels), seed, fractions, redact, verdicts or {}, to_review, audit)
     with tempfile.TemporaryFile(dir=folder, buffering=1 << 20) as waiting, _Labelling(wanted, skipped, folder) as work:
         encoder = msgspec.json.Encoder()
         for item in work.make(read_pairs(paths, skipped)):
             waiting.write(encoder.encode(item) + b"\n")
         if not work.tally.made:
             raise InputError(f"no record could be labelled: {describe_skipped(skipped)}")
+        work.settle()
         waiting.seek(0)
-        write_jsonl(out, _placed_lines(waiting, work.places()))
+        write_jsonl(out, _placed_lines(waiting, work))
         return work.finish([])
 
 
@@ -90,6 +92,7 @@ def label(
     redact: bool = False,
     verdicts: Verdicts | None = None,
     to_review: int = 0,
+    audit: AuditPlan | None = None,
     skipped: Skipped | None = None,
 ) -> LabelRun:
     """Grade each record's outputs of ``tiers`` and split the labels, which are kept in memory.
@@ -98,15 +101,18 @@ def label(
     labels: ``"auto"`` grades by the reference, else by agreement with the frontier's output; ``"gold"`` takes the
     records' ``score``, which is read in no other case. options: what else decides how an output is graded.
     redact: keys, e-mails and card numbers do not reach the labels.
-    verdicts: win over every grade. to_review: how many doubtful labels to pick for a person. skipped: what reading has
-    left out so far; more is added.
-    Raises InputError for fewer than two tiers, and for a model that no record holds, naming those that are there;
+    verdicts: win over every grade. to_review: how many doubtful labels to pick for a person. audit: which labels a person
+    grades because they were drawn, see ``Auditing``. skipped: what reading has left out so far; more is added.
+    Raises InputError for fewer than two tiers, for a model that no record holds, naming those that are there, and for an
+    audit with gaps;
     MissingExtraError when redaction is asked for and its library is not installed.
     """
-    wanted = _Wanted(dict(tiers), _grading(options, labels), seed, fractions, redact, verdicts or {}, to_review)
+    wanted = _Wanted(dict(tiers), _grading(options, labels), seed, fractions, redact, verdicts or {}, to_review, audit)
     with _Labelling(wanted, Skipped() if skipped is None else skipped) as work:
         made = list(work.make(records))
-        for item, place in zip(made, work.places(), strict=True):
+        work.settle()
+        for number, place in enumerate(work.places()):
+            item = made[number] = work.regrade(number, made[number]) or made[number]
             item.weight, item.split, item.group = place.weight, place.split, place.group
         return work.finish(made)
 
@@ -119,11 +125,13 @@ class _Wanted(msgspec.Struct, frozen=True):
     redact: bool
     verdicts: Verdicts
     to_review: int
+    audit: AuditPlan | None
 
 
 class _Labelling:
-    """One run: ``make`` the labels, then their ``places``, then ``finish``. folder: for a file of what does not stay
-    in memory. Raises InputError for options that make no sense.
+    """One run: ``make`` the labels, ``settle`` their groups, then ``places`` and ``regrade``, then ``finish``.
+
+    folder: for a file of what does not stay in memory. Raises InputError for options that make no sense.
     """
 
     def __init__(self, wanted: _Wanted, skipped: Skipped, folder: Path | None = None) -> None:
@@ -136,7 +144,8 @@ class _Labelling:
         self._unmet = set(wanted.verdicts)
         self._read = 0
         self._sides = dict.fromkeys(SIDES, 0)
-        self._duplicates = Duplicates.none()
+        self._duplicates, self._groups = Duplicates.none(), self._keys.groups()
+        self._auditing = None if wanted.audit is None else Auditing(wanted.audit, folder)
         self.tally = Tally(wanted.tiers, per_grader=max(SHOWN_DOUBTFUL, wanted.to_review))
 
     def __enter__(self) -> _Labelling:
@@ -144,6 +153,8 @@ class _Labelling:
 
     def __exit__(self, *_: object) -> None:
         self._prints.close()
+        if self._auditing:
+            self._auditing.close()
 
     def make(self, records: Iterable[Record]) -> Iterator[Label]:
         """The labels, without their places. Raises InputError at the end when a tier's model was never met."""
@@ -154,7 +165,7 @@ class _Labelling:
             made = self._label(record)
             if made is None:
                 continue
-            item, outputs = made
+            item, outputs, graded = made
             try:
                 # of the request as it was: two customers' questions are not one because their e-mails were removed
                 fingerprint = self._prints.add(record.messages, record.tools, record.response_format)
@@ -162,24 +173,44 @@ class _Labelling:
                 self._skipped.add("too_deep", f"record {item.id}: a message or tool is nested too deeply")
                 continue
             self._keys.add(record)
+            if self._auditing and graded:
+                self._auditing.add(self.tally.made, graded, outputs, reviewed=graded is not item)
             self._certainties.append(item.certainty)
             self.tally.add(item, outputs, fingerprint)
             yield item
         _check_models(self._wanted.tiers, seen, self._read, self._skipped)
 
+    def settle(self) -> None:
+        """Group the labels, and find out what an audit changes. Raises InputError as ``Auditing.settle`` does."""
+        self._duplicates = self._prints.find()
+        self._groups = self._keys.groups(self._duplicates.first)
+        if self._auditing:
+            self._auditing.settle(lambda number: self._side(group_name(int(self._groups[number]))))
+            for number, change in self._auditing.regrades.items():
+                self._certainties[number] = change.certainty
+
     def places(self) -> Iterator[Place]:
         """Each label's place, in the order they were made."""
-        self._duplicates = self._prints.find()
-        groups = self._keys.groups(self._duplicates.first)
-        for certainty, size, group in zip(self._certainties, self._duplicates.sizes, groups, strict=True):
+        for certainty, size, group in zip(self._certainties, self._duplicates.sizes, self._groups, strict=True):
             name = group_name(int(group))
-            side = side_of(name, self._limits, self._wanted.seed)
+            side = self._side(name)
             self._sides[side] += 1
             yield Place(certainty / int(size), side, name)
+
+    def regrade(self, number: int, item: Label | bytes) -> Label | None:
+        """What has become of the label that was made as ``number``, as it is or as its line; None where nothing has."""
+        change = self._auditing.regrades.get(number) if self._auditing else None
+        if change is None:
+            return None
+        before = item if isinstance(item, Label) else msgspec.json.decode(item, type=Label)
+        after = change.of(before)
+        self.tally.regrade(before, after)
+        return after
 
     def finish(self, labels: list[Label]) -> LabelRun:
         tally, found = self.tally, self._duplicates
         total = tally.total()
+        findings = self._auditing.findings if self._auditing else None
         return LabelRun(
             made=tally.made,
             labels=labels,
@@ -197,13 +228,19 @@ class _Labelling:
             costs=tally.costs,
             doubtful=tally.doubtful(SHOWN_DOUBTFUL),
             to_review=tally.doubtful_by_grader(self._wanted.to_review),
-            reviewed=tally.graders[REVIEW],
+            reviewed=tally.graders[REVIEW] - (findings.total.drawn if findings and findings.total else 0),
             unknown_reviews=sorted(self._unmet),
+            to_audit=self._auditing.lacking if self._auditing else [],
+            audit=findings,
             warnings=list(find_warnings(total, self._sides, self._wanted.fractions, self._skipped)),
         )
 
-    def _label(self, record: Record) -> tuple[Label, dict[str, Output]] | None:
-        """The label, with every tier's output; None, and a reason counted, when there can be none."""
+    def _side(self, group: str) -> str:
+        return side_of(group, self._limits, self._wanted.seed)
+
+    def _label(self, record: Record) -> tuple[Label, dict[str, Output], Label | None] | None:
+        """The label, with every tier's output, and as it was graded: the label itself, or where a verdict stands in its
+        place, another one, or None. None, and a reason counted, when there can be no label."""
         tiers, skipped = self._wanted.tiers, self._skipped
         place = f"record {record.id}"
         missing = [model for model in tiers.values() if model not in record.outputs]
@@ -221,14 +258,15 @@ class _Labelling:
         except RecursionError:
             skipped.add("too_deep", f"{place}: nested too deeply to be compared")
             return None
+        graded = None if isinstance(grades, tuple) else _made(record, outputs, grades, tiers)
         verdict = self._wanted.verdicts.get(record.id)
         if verdict is not None:
             self._unmet.discard(record.id)
-            grades = {tier: Grade(verdict[tier], CERTAINTY[REVIEW], REVIEW) for tier in tiers}
+            reviewed = {tier: Grade(verdict[tier], CERTAINTY[REVIEW], REVIEW) for tier in tiers}
+            return _made(record, outputs, reviewed, tiers), outputs, graded
         if isinstance(grades, tuple):
             skipped.add(grades[0], f"{place}: {grades[1]}")
-            return None
-        return _made(record, outputs, grades, tiers), outputs
+        return None if graded is None else (graded, outputs, graded)
 
 
 def _made(
@@ -258,11 +296,13 @@ def _made(
     )
 
 
-def _placed_lines(waiting: IO[bytes], places: Iterable[Place]) -> Iterator[msgspec.Raw]:
+def _placed_lines(waiting: IO[bytes], work: _Labelling) -> Iterator[msgspec.Raw]:
     """The waiting labels' lines, which lack the fields of ``Place`` (absent while at their defaults), with them."""
     encoder = msgspec.json.Encoder()
-    for line, place in zip(waiting, places, strict=True):
-        yield msgspec.Raw(line.rstrip(b"\n").removesuffix(b"}") + b"," + encoder.encode(place)[1:])
+    for number, (line, place) in enumerate(zip(waiting, work.places(), strict=True)):
+        changed = work.regrade(number, line)
+        whole = line.rstrip(b"\n") if changed is None else encoder.encode(changed)
+        yield msgspec.Raw(whole.removesuffix(b"}") + b"," + encoder.encode(place)[1:])
 
 
 def _grading(options: GradeOptions | None, labels: Method) -> GradeOptions:

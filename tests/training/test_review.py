@@ -83,7 +83,7 @@ def test_verdicts_come_back_whatever_separator_the_spreadsheet_writes(tmp_path: 
     path = tmp_path / "r.csv"
     write_reviews(label(log(), TIERS, to_review=50).to_review, NAMES, path)
     fill_in(path, {"chat-1": "both", "chat-2": "Neither", "label-0": " small ", "=id": "0.25"}, separator)
-    assert read_reviews([path], NAMES) == {
+    assert read_reviews([path], NAMES).verdicts == {
         "chat-1": {"small": 1.0, "frontier": 1.0},
         "chat-2": {"small": 0.0, "frontier": 0.0},
         "label-0": {"small": 1.0, "frontier": 0.0},
@@ -121,7 +121,7 @@ def test_a_verdict_that_cannot_be_read_is_refused_with_its_line(tmp_path: Path, 
 def test_of_three_tiers_a_verdict_names_those_that_are_right(tmp_path: Path) -> None:
     tiers = ("small", "mid", "frontier")
     path = write(tmp_path / "r.csv", "a,mid+frontier", "b,all")
-    assert read_reviews([path], tiers)["a"] == {"small": 0.0, "mid": 1.0, "frontier": 1.0}
+    assert read_reviews([path], tiers).verdicts["a"] == {"small": 0.0, "mid": 1.0, "frontier": 1.0}
     with pytest.raises(InputError, match=r"verdict is '0\.5'.*or several as in mid\+frontier"):
         read_reviews([write(path, "a,0.5")], tiers)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from learned_router.training.labelling.audit import AuditFindings, GraderCheck
 from learned_router.training.labelling.label_run import LabelRun, describe_skipped
 from learned_router.training.labelling.tally import UNCERTAIN, FourCells, TierCost, shorten
 
@@ -22,7 +24,7 @@ def render_label_run(run: LabelRun, console: Console) -> None:
     """Print ``run`` to ``console``: who was right by task and step, graders, duplicates, cost, doubtful labels, rate."""
 
     def say(line: str, **style: Any) -> None:
-        console.print(line, highlight=False, markup=False, **style)
+        console.print(line, highlight=False, markup=False, emoji=False, **style)  # 'agreement:label:' is no picture
 
     small, frontier = next(iter(run.tiers)), list(run.tiers)[-1]
     say(f"{run.tiers[small]} ({small}) beside {run.tiers[frontier]} ({frontier})", style="bold")
@@ -38,6 +40,9 @@ def render_label_run(run: LabelRun, console: Console) -> None:
         say(f"{tier} cost {describe_cost(cost)}")
     if run.reviewed or run.unknown_reviews:
         say(f"reviewed {run.reviewed}{_unknown(run.unknown_reviews)}")
+    if run.audit:
+        for line in describe_audit(run.audit):
+            say(line)
     if run.doubtful:
         say(f"the {len(run.doubtful)} most doubtful labels (grader, certainty, id, request)", style="bold")
         for item in run.doubtful:
@@ -72,6 +77,8 @@ def summarize(run: LabelRun) -> dict[str, Any]:
         "doubtful": [msgspec.structs.asdict(item) for item in run.doubtful],
         "reviewed": run.reviewed,
         "unknown_reviews": run.unknown_reviews,
+        "audit": None if run.audit is None else msgspec.to_builtins(run.audit),
+        "to_audit": [msgspec.structs.asdict(item) for item in run.to_audit],
         "warnings": run.warnings,
         "seconds": run.seconds,
         "records_per_second": run.records_per_second,
@@ -88,6 +95,37 @@ def describe_duplicates(run: LabelRun) -> str:
         f"duplicates {repeated} ({found['exact']} exact, {found['near']} near) of {found['groups']} requests, "
         f"the most of one {found['largest']}; each counts once"
     )
+
+
+def describe_audit(found: AuditFindings) -> list[str]:
+    """How many labels were drawn, what lacks, and how graders did beside the person, in lines for 80 columns."""
+    lines = [f"audit: {found.drawn} calibration labels drawn with chance {found.chance:g}"]
+    if found.lacking:
+        lines[0] += f", {found.lacking} without a verdict"
+        lines.append("  no verdict of the audit counts until every drawn label has one")
+    if found.total:
+        rows = found.graders if len(found.graders) == 1 else [found.total, *found.graders]
+        lines.append("  agreed with the person; mean error of grades (above 0: kind to the cheapest)")
+        lines += [f"  {_describe_check(row)}" for row in rows]
+    if found.unused:
+        lines.append(f"  {found.unused} verdicts not used: label gone, in another split, or graded exactly")
+    if found.set_aside:
+        lines.append(f"  {found.set_aside} verdicts of --reviews set aside: the calibration split goes by the draw")
+    return lines
+
+
+def describe_asked(found: AuditFindings, path: Path) -> str:
+    """What ``--audit`` has written to ``path``, or why nothing."""
+    if found.lacking:
+        return f"wrote {found.lacking} drawn labels to {path}: fill in every 'verdict', then add --reviews {path}"
+    if found.drawn:
+        return f"{path} not written: all {found.drawn} drawn labels have a verdict"
+    return f"{path} not written: no calibration label with an uncertain grade was drawn; take a larger --audit-share"
+
+
+def _describe_check(row: GraderCheck) -> str:
+    share = f"{row.agree} of {row.drawn} ({row.agree / row.drawn:.0%})"
+    return f"{row.grader}: {share}; {row.error:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
 
 
 def describe_cost(cost: TierCost) -> str:

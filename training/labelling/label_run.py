@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from learned_router.training.labelling.audit import AuditFindings
 from learned_router.training.labelling.tally import Doubtful, FourCells, TierCost
 from learned_router.training.records import Label, Skipped
 
@@ -21,8 +22,9 @@ class LabelRun(msgspec.Struct, frozen=True):
     them. tasks, steps: who was right, most labels first; total: the same over all. uncertain: share of the labels whose
     certainty is below ``UNCERTAIN``. sides: labels by side of the split. duplicates: ``exact`` and ``near`` repetitions,
     ``groups`` of them, and how many requests the ``largest`` holds. costs: by tier. doubtful: the most doubtful labels;
-    to_review: those worth a person's verdict, by turns of each grader. reviewed: labels that hold a person's verdict.
-    unknown_reviews: ids of verdicts that met no record. seconds: wall clock, reading included.
+    to_review: those worth a person's verdict, by turns of each grader. reviewed: labels that hold a person's verdict
+    without having been drawn. unknown_reviews: ids of verdicts that met no record. to_audit: drawn labels without a
+    verdict; audit: what came of the draw, None where there was none. seconds: wall clock, reading included.
     """
 
     made: int
@@ -43,6 +45,8 @@ class LabelRun(msgspec.Struct, frozen=True):
     to_review: list[Doubtful]
     reviewed: int
     unknown_reviews: list[str]
+    to_audit: list[Doubtful]
+    audit: AuditFindings | None
     warnings: list[str]
 
     @property

@@ -99,6 +99,15 @@ class Tally:
         if label.certainty < 1.0:
             self._keep_if_doubtful(label, outputs, fingerprint)
 
+    def regrade(self, before: Label, after: Label) -> None:
+        """Count a label that has been counted as ``before`` as ``after``: the same request and outputs, graded anew."""
+        for label, by in ((before, -1), (after, 1)):
+            self.graders[label.grader] += by
+            self.uncertain += by * (label.certainty < UNCERTAIN)
+            count_cell(self._by_task, label.task or "(no task)", label.quality, by)
+            count_cell(self._by_step, label.step or "other", label.quality, by)
+        self.graders = +self.graders  # without graders that no label is left of
+
     def tasks(self) -> list[FourCells]:
         return _cells(self._by_task)
 
@@ -127,19 +136,24 @@ class Tally:
         rank = (-label.certainty, -_distance(label.quality), fingerprint)
         if fingerprint in kept or (len(heap) >= self._per_grader and rank <= heap[0][:3]):
             return
-        item = Doubtful(
-            id=label.id,
-            grader=label.grader,
-            certainty=label.certainty,
-            request=shorten(message_text(label.messages[-1]), REQUEST_CHARS),
-            outputs={tier: _extract(outputs[tier]) for tier in label.quality},
-            quality=label.quality,
-        )
+        item = show_label(label, outputs, REQUEST_CHARS, OUTPUT_CHARS)
         kept.add(fingerprint)
         if len(heap) < self._per_grader:
             heapq.heappush(heap, (*rank, item))
         else:
             kept.discard(heapq.heappushpop(heap, (*rank, item))[2])
+
+
+def show_label(label: Label, outputs: Mapping[str, Output], request_chars: int, output_chars: int) -> Doubtful:
+    """The label's extract for a person: its last message and each output, in one line of at most so many characters."""
+    return Doubtful(
+        id=label.id,
+        grader=label.grader,
+        certainty=label.certainty,
+        request=shorten(message_text(label.messages[-1]), request_chars),
+        outputs={tier: _extract(outputs[tier], output_chars) for tier in label.quality},
+        quality=label.quality,
+    )
 
 
 def four_cells(labels: Iterable[Label]) -> tuple[list[FourCells], FourCells]:
@@ -151,12 +165,12 @@ def four_cells(labels: Iterable[Label]) -> tuple[list[FourCells], FourCells]:
     return cells, add_cells(cells)
 
 
-def count_cell(counts: dict[str, list[int]], name: str, quality: Mapping[str, float]) -> None:
-    """Count one label under ``name``: both right, only the top tier, only the smallest, neither."""
+def count_cell(counts: dict[str, list[int]], name: str, quality: Mapping[str, float], by: int = 1) -> None:
+    """Count one label, ``by`` times, under ``name``: both right, only the top tier, only the smallest, neither."""
     values = list(quality.values())
     small, frontier = values[0] >= RIGHT, values[-1] >= RIGHT
     cell = 0 if small and frontier else 1 if frontier else 2 if small else 3
-    counts.setdefault(name, [0, 0, 0, 0])[cell] += 1
+    counts.setdefault(name, [0, 0, 0, 0])[cell] += by
 
 
 def add_cells(cells: Iterable[FourCells]) -> FourCells:
@@ -184,8 +198,8 @@ def _distance(quality: Mapping[str, float]) -> float:
     return abs(next(iter(quality.values())) - RIGHT)
 
 
-def _extract(output: Output) -> str:
+def _extract(output: Output, limit: int) -> str:
     parts = [output.text] if output.text else []
     parts += [msgspec.json.encode(output.tool_calls).decode()] if output.tool_calls is not None else []
     parts += [f"error: {output.error}"] if output.error else []
-    return shorten("\n".join(parts), OUTPUT_CHARS)
+    return shorten("\n".join(parts), limit)
