@@ -17,20 +17,17 @@ from typing import IO, Final, Literal
 import msgspec
 
 from learned_router.errors import InputError
-from learned_router.training.graders import Grade, GradeOptions, grade_record
-from learned_router.training.graders.grade import CERTAINTY
+from learned_router.training.graders import GradeOptions
 from learned_router.training.importers.logs import read_pairs
 from learned_router.training.labelling.audit import REVIEW, Auditing, AuditPlan
 from learned_router.training.labelling.duplicates import Duplicates, Fingerprints
 from learned_router.training.labelling.label_run import LabelRun, describe_skipped, find_warnings
-from learned_router.training.labelling.redact import Redactor
-from learned_router.training.labelling.steps import infer_step
+from learned_router.training.labelling.make_label import LabelMaker, Verdicts
 from learned_router.training.labelling.tally import Tally
-from learned_router.training.records import Label, Output, Record, Skipped, write_jsonl
+from learned_router.training.records import Label, Record, Skipped, write_jsonl
 from learned_router.training.split import FRACTIONS, SIDES, Keys, group_name, side_limits, side_of
 
 Method = Literal["auto", "gold"]
-Verdicts = Mapping[str, Mapping[str, float]]  # by record's id, what a person found each tier's output to be worth
 
 SHOWN_DOUBTFUL: Final = 10
 
@@ -139,9 +136,8 @@ class _Labelling:
         wanted.options.check()
         self._wanted, self._skipped, self._began = wanted, skipped, time.perf_counter()
         self._limits = side_limits(wanted.fractions)
-        self._redactor = Redactor() if wanted.redact else None
+        self._maker = LabelMaker(wanted.tiers, wanted.options, wanted.verdicts, skipped, redact=wanted.redact)
         self._certainties, self._keys, self._prints = array("d"), Keys(), Fingerprints(folder)
-        self._unmet = set(wanted.verdicts)
         self._read = 0
         self._sides = dict.fromkeys(SIDES, 0)
         self._duplicates, self._groups = Duplicates.none(), self._keys.groups()
@@ -162,7 +158,7 @@ class _Labelling:
         for record in records:
             self._read += 1
             seen.update(record.outputs.keys())
-            made = self._label(record)
+            made = self._maker.make(record)
             if made is None:
                 continue
             item, outputs, graded = made
@@ -229,7 +225,7 @@ class _Labelling:
             doubtful=tally.doubtful(SHOWN_DOUBTFUL),
             to_review=tally.doubtful_by_grader(self._wanted.to_review),
             reviewed=tally.graders[REVIEW] - (findings.total.drawn if findings and findings.total else 0),
-            unknown_reviews=sorted(self._unmet),
+            unknown_reviews=sorted(self._maker.unmet),
             to_audit=self._auditing.lacking if self._auditing else [],
             audit=findings,
             warnings=list(find_warnings(total, self._sides, self._wanted.fractions, self._skipped)),
@@ -237,63 +233,6 @@ class _Labelling:
 
     def _side(self, group: str) -> str:
         return side_of(group, self._limits, self._wanted.seed)
-
-    def _label(self, record: Record) -> tuple[Label, dict[str, Output], Label | None] | None:
-        """The label, with every tier's output, and as it was graded: the label itself, or where a verdict stands in its
-        place, another one, or None. None, and a reason counted, when there can be no label."""
-        tiers, skipped = self._wanted.tiers, self._skipped
-        place = f"record {record.id}"
-        missing = [model for model in tiers.values() if model not in record.outputs]
-        if missing:
-            skipped.add("missing_tier", f"{place}: no output of {', '.join(missing)}")
-            return None
-        outputs = {tier: record.outputs[model] for tier, model in tiers.items()}
-        try:
-            grades = grade_record(record, outputs, self._wanted.options)
-            if self._redactor:  # after grading, which compares what the models really wrote
-                compared = {model: record.outputs[model] for model in tiers.values()}
-                record = msgspec.structs.replace(record, outputs=compared, reference=None, metadata=None)
-                record = self._redactor.redact(record)
-                outputs = {tier: record.outputs[model] for tier, model in tiers.items()}
-        except RecursionError:
-            skipped.add("too_deep", f"{place}: nested too deeply to be compared")
-            return None
-        graded = None if isinstance(grades, tuple) else _made(record, outputs, grades, tiers)
-        verdict = self._wanted.verdicts.get(record.id)
-        if verdict is not None:
-            self._unmet.discard(record.id)
-            reviewed = {tier: Grade(verdict[tier], CERTAINTY[REVIEW], REVIEW) for tier in tiers}
-            return _made(record, outputs, reviewed, tiers), outputs, graded
-        if isinstance(grades, tuple):
-            skipped.add(grades[0], f"{place}: {grades[1]}")
-        return None if graded is None else (graded, outputs, graded)
-
-
-def _made(
-    record: Record, outputs: Mapping[str, Output], grades: Mapping[str, Grade], tiers: Mapping[str, str]
-) -> Label:
-    names = dict.fromkeys(grade.grader for grade in grades.values())
-    # the frontier is right by definition: the name that tells how the label came about is the other one
-    names.pop("agreement:frontier", None)
-    return Label(
-        id=record.id,
-        messages=record.messages,
-        quality={tier: grade.quality for tier, grade in grades.items()},
-        models=dict(tiers),
-        grader="+".join(names),
-        certainty=min(grade.certainty for grade in grades.values()),
-        tools=record.tools,
-        response_format=record.response_format,
-        step=record.step or infer_step(record),
-        step_inferred=record.step is None,
-        session=record.session,
-        task=record.task,
-        category=record.category,
-        source=record.source,
-        licence=record.licence,
-        # without what may have graded them: what learns from outputs must not see it
-        outputs={tier: msgspec.structs.replace(outputs[tier], score=None, feedback=None) for tier in list(tiers)[:-1]},
-    )
 
 
 def _placed_lines(waiting: IO[bytes], work: _Labelling) -> Iterator[msgspec.Raw]:

@@ -335,7 +335,7 @@ def test_a_handful_of_agreements_do_not_prove_a_grader_exact() -> None:
         ("a,both,often", r"r\.csv:2: chance is 'often'"),
         ("a,both,", r"r\.csv:2: chance is ''"),
         ("a,both,1.0\nb,both,0.999", r"r\.csv:3: chance is 0\.999, but 1\.0 in r\.csv:2; a proof needs one chance"),
-        ("a,both,1e-9", r"r\.csv:2: id 'a' is not drawn with chance 1e-09, so somebody chose it"),
+        ("a,both,1e-9", r"r\.csv:2: id 'a' is not drawn with chance 1e-09: somebody chose it"),
         ("a,maybe,1", r"r\.csv:2: verdict is 'maybe'"),
         ("a,small,1\na,both,1", r"r\.csv:3: id 'a' has another verdict in an earlier row"),
         ("", r"r\.csv: no row is left of this audit"),

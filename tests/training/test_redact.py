@@ -23,6 +23,7 @@ from learned_router.training.records import Output, Record, ToolCall
 
 pytest.importorskip("detect_secrets", reason="detect-secrets, of the train extra, is not installed")
 
+from learned_router.training.labelling.audit import AuditPlan
 from learned_router.training.labelling.redact import Redactor
 
 REDACTOR = Redactor()
@@ -195,8 +196,10 @@ def test_no_byte_of_a_secret_reaches_the_labels_or_the_report(tmp_path: Path) ->
         )
     log, out = tmp_path / "log.jsonl", tmp_path / "labels.jsonl"
     log.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    run = label_files([log], {"small": "tiny", "frontier": "big"}, out, redact=True, to_review=50)
-    written = out.read_text() + str(msgspec.to_builtins(run.doubtful)) + str(msgspec.to_builtins(run.to_review))
+    plan = AuditPlan(1.0, write=True)
+    run = label_files([log], {"small": "tiny", "frontier": "big"}, out, redact=True, to_review=50, audit=plan)
+    shown = [*run.doubtful, *run.to_review, *run.to_audit]
+    written = out.read_text() + str(msgspec.to_builtins(shown))
     assert run.made == len(secrets)
     assert [secret for secret in secrets if secret in written] == []
 

@@ -142,8 +142,8 @@ def _check_drawn(row: _Row, chance: float, chances: dict[float, str]) -> None:
         )
     if row.verdict and position(row.identity) >= chance:
         raise InputError(
-            f"{row.place}: id {row.identity!r} is not drawn with chance {chance}, so somebody chose it, or a spreadsheet has "
-            "changed the id; mend the id, or move the row to a table without the column 'chance'"
+            f"{row.place}: id {row.identity!r} is not drawn with chance {chance}: somebody chose it, or a spreadsheet has "
+            "changed the id. Mend the id, or move the row to a table without the column 'chance'"
         )
 
 
