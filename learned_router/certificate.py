@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -158,6 +159,12 @@ def find_certificate(folder: Path) -> Certificate | None:
         raise ArtifactError(f"{place}: cannot be read ({error.strerror}); export the artifact again") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError(f"{place}: {error}; the file is damaged. Export the artifact again") from None
+
+
+def below_top(shares: Mapping[str, float]) -> float:
+    """Share of calls that a tier below the top one answers, from the shares of all tiers, cheapest first."""
+    *lower, _ = shares.values()
+    return sum(lower)
 
 
 class _Versioned(msgspec.Struct):

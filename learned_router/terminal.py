@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from learned_router.certificate import Certificate
+from learned_router.certificate import Certificate, below_top
 
 output = Console()
 errors = Console(stderr=True, highlight=False)
@@ -41,7 +41,7 @@ def show_certificate(certificate: Certificate, console: Console) -> None:
                 mode,
                 f"{statement.target:.0%}",
                 "yes" if statement.certified else "not yet",
-                f"{1.0 - list(statement.shares.values())[-1]:.1%}",
+                f"{below_top(statement.shares):.1%}",
                 f"{statement.kept:.1%}",
                 f"{statement.saving.net:.1%}",
             )

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from learned_router.errors import LabelError
+from learned_router.training.labelling.audit import position
 from learned_router.training.records import Label, Skipped, read_labels
 
 LEAST_LABELS = 50
@@ -200,6 +201,26 @@ def check_trainable(labels: LabelSet) -> None:
                 f"one class only: {meaning} on every label of the {split} split, so there is nothing to tell apart. "
                 "Bring logs on which the tiers differ, or check the grader with 'learned-router label'"
             )
+    _check_audit(labels.of("calibration"))
+
+
+def _check_audit(calibration: Sequence[Label]) -> None:
+    """Where some labels were audited, every uncertain one that the draw meets must have been.
+
+    Else a log that nobody audited would pass for one in which nobody was drawn, and its graders for as good as a person.
+    """
+    chances = [label.audit.chance for label in calibration if label.audit]
+    missed = [
+        label.id
+        for label in calibration
+        if chances and not label.audit and label.certainty < 1.0 and position(label.id) < min(chances)
+    ]
+    if missed:
+        raise LabelError(
+            f"{len(missed)} uncertain labels of the calibration split were drawn for an audit and have none (first: "
+            f"{', '.join(missed[:3])}), while others have: audit every file of labels with 'learned-router label --audit', "
+            "or none"
+        )
 
 
 def find_why_no_gate(answers: Mapping[str, Sequence[Label]]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from learned_router.artifact import Config
-from learned_router.certificate import Certificate, Statement
+from learned_router.certificate import Certificate, Statement, below_top
 from learned_router.policy import NEVER_DOWN
 from learned_router.training.costs import CostModel
 
@@ -48,7 +48,7 @@ def _modes_table(config: Config, statements: dict[str, Statement], *, gated: boo
         default = " (default)" if mode == config.default_mode else ""
         both = (point.gated.route, point.gated.accept) if gated and point.gated else (point.threshold,)
         thresholds = " | ".join(f"{value:.4f}" if value > NEVER_DOWN else "never down" for value in both)
-        down = 1.0 - list(statement.shares.values())[-1]
+        down = below_top(statement.shares)
         rows.append(
             f"| {mode}{default} | {statement.target:.0%} | {'yes' if statement.certified else 'not yet'} | {thresholds} | "
             f"{down:.1%} | {statement.kept:.1%} | {statement.saving.net:.1%} |"
@@ -68,7 +68,7 @@ def _slices(certificate: Certificate) -> str:
     """The table by step, where a mode has more than one slice."""
     rows = [
         f"| {mode}{', with the gate' if way == 'gated' else ''} | {part.name} | {'yes' if part.certified else 'no'} | "
-        f"{part.units:,} | {1.0 - list(part.shares.values())[-1]:.1%} | {part.kept:.1%} |"
+        f"{part.units:,} | {below_top(part.shares):.1%} | {part.kept:.1%} |"
         for mode, found in certificate.modes.items()
         for way, statement in (("router", found.router), ("gated", found.gated))
         if statement is not None and len(statement.slices) > 1

@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from learned_router.certificate import find_certificate
 from learned_router.cli import app
-from learned_router.errors import InputError
+from learned_router.errors import InputError, LabelError
 from learned_router.request import Message
 from learned_router.training.certify import SlicePlan, prove
 from learned_router.training.label import label, label_files
@@ -28,7 +28,7 @@ from learned_router.training.labelling.audit import AuditPlan, AuditVerdicts, pl
 from learned_router.training.labelling.label_report import summarize
 from learned_router.training.labelling.label_run import LabelRun
 from learned_router.training.labelling.review import read_reviews, write_audit
-from learned_router.training.labels import load_labels
+from learned_router.training.labels import check_trainable, load_labels
 from learned_router.training.pipeline import train
 from learned_router.training.promises import make_rows
 from learned_router.training.recipe import Recipe
@@ -448,3 +448,20 @@ def test_an_artifact_of_audited_labels_promises_quality_not_grades(
     assert reviewed.grading.reviewed == len(table(path)) > 5
     assert not reviewed.grading.relative
     assert not any("as the grader sees quality" in mode.router.text for mode in reviewed.modes.values())
+
+
+def test_labels_of_which_only_some_files_were_audited_are_refused(
+    tmp_path: Path, command: Callable[..., Result]
+) -> None:
+    write_jsonl(tmp_path / "pairs.jsonl", log(300))
+    path = tmp_path / "a.csv"
+    assert command("--audit", path, "--audit-share", 0.5).exit_code == 0
+    never = load_labels([tmp_path / "labels.jsonl"])
+    fill_in(path, lambda row: "both")
+    assert command("--reviews", path).exit_code == 0
+    audited_labels = load_labels([tmp_path / "labels.jsonl"])
+    check_trainable(audited_labels)
+    half = len(never.labels) // 2
+    mixed = [*audited_labels.labels[:half], *never.labels[half:]]
+    with pytest.raises(LabelError, match="were drawn for an audit and have none"):
+        check_trainable(msgspec.structs.replace(audited_labels, labels=mixed))
