@@ -16,6 +16,8 @@ from learned_router.training.records import Label, Skipped, read_labels
 
 LEAST_LABELS = 50
 LEAST_BY_SPLIT = {"train": 30, "calibration": 10}
+# A model may say nothing at times; a log in which nearly all answers are empty has lost them
+MOST_EMPTY = 0.9
 SPLITS = ("train", "calibration", "test")
 
 
@@ -233,6 +235,12 @@ def find_why_no_gate(answers: Mapping[str, Sequence[Label]]) -> str:
             )
         if len(found) < least or not any(label.weight for label in found):
             return f"{len(found)} answers of lower tiers in the {split} split; at least {least} that count are needed"
+        empty = sum(not output.text and not output.tool_calls for label in found for output in label.outputs.values())
+        if empty > MOST_EMPTY * len(found):
+            return (
+                f"{empty} of {len(found)} answers of the {split} split hold neither text nor calls: the log tells how they "
+                "were graded, not what they said"
+            )
         if len({tuple(label.quality.values()) for label in found}) == 1:
             return f"all answers of the {split} split are of one quality, so there is nothing to tell apart"
     return ""

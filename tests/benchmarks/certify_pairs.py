@@ -17,7 +17,7 @@ from bench_pairs import PAIRS, Pair, draw_labels, labels_of, read_corpora
 from bench_store import read_figures, slug, write_figures
 from certify_page import fill_page
 from certify_pairs_page import RESULTS, CertifiedPair, CertifyPairs, PromiseKept
-from gate_pairs import answered, read_answers
+from gate_pairs import REACH, answered, read_answers
 from rich.console import Console
 from rich.markup import escape
 
@@ -34,8 +34,8 @@ from learned_router.training.records import Label, Skipped
 
 def label_pair(pair: Pair, outcomes: Sequence[Label]) -> LabelSet:
     """The pair's labels of all splits, with the small tier's answers where the log holds them."""
-    answers = read_answers(pair.log, pair.small)
-    labels = answered(pair, outcomes, answers) if answers else labels_of(pair, outcomes)
+    told = pair.name in REACH  # other logs hold how answers were graded, not what they said
+    labels = answered(pair, outcomes, read_answers(pair.log, pair.small)) if told else labels_of(pair, outcomes)
     if pair.train_labels:
         labels = draw_labels(labels, pair.train_labels)
     return LabelSet(labels, ("small", "frontier"), dict(labels[0].models), pair.name, Skipped())
@@ -59,7 +59,7 @@ def certify_pair(pair: Pair, labels: LabelSet, recipe: Recipe, out: Path, *, aga
         _compare(mode, statement, way == "gated", evaluation)
         for mode, found in certificate.modes.items()
         for way, statement in (("router", found.router), ("gated", found.gated))
-        if statement is not None
+        if statement is not None and (way == "router" or evaluation.gate is not None)
     ]
     calibration = sum(label.split == "calibration" for label in labels.labels)
     return CertifiedPair(pair.name, evaluation.rows, calibration, promises)

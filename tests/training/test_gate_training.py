@@ -182,6 +182,13 @@ def test_an_evaluation_of_a_gate_needs_answers(router: Router, labels: LabelSet)
     assert found.gate is None
 
 
+def test_a_log_that_lost_what_was_answered_trains_no_gate(labels: LabelSet, short: Recipe, tmp_path: Path) -> None:
+    lost = [msgspec.structs.replace(label, outputs={"small": Output(text="")}) for label in labels.labels]
+    run = train(msgspec.structs.replace(labels, labels=lost), tmp_path / "lost", short, baselines=False)
+    assert not run.router.has_gate
+    assert "neither text nor calls" in run.why_no_gate
+
+
 def test_with_three_tiers_the_answers_of_both_lower_ones_are_judged(
     labels: LabelSet, short: Recipe, tmp_path: Path
 ) -> None:
