@@ -161,6 +161,11 @@ def find_certificate(folder: Path) -> Certificate | None:
         raise ArtifactError(f"{place}: {error}; the file is damaged. Export the artifact again") from None
 
 
+def exact_percent(share: float) -> str:
+    """A share as it was asked for, not rounded: 99.5 % is not 100 %."""
+    return f"{100 * share:.6g}%"
+
+
 def below_top(shares: Mapping[str, float]) -> float:
     """Share of calls that a tier below the top one answers, from the shares of all tiers, cheapest first."""
     *lower, _ = shares.values()

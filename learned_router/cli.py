@@ -16,7 +16,7 @@ import typer
 from rich.table import Table
 
 from learned_router import __version__, monitor_command, pipeline_commands
-from learned_router.certificate import find_certificate
+from learned_router.certificate import exact_percent, find_certificate
 from learned_router.errors import InputError, LearnedRouterError
 from learned_router.pipeline_commands import missing_package
 from learned_router.policy import NEVER_DOWN
@@ -114,7 +114,9 @@ def info(router: ArtifactFolder, json: JsonFlag = False) -> None:
     modes = Table("mode", "target", "threshold", "certified", title="Modes, the router alone", title_justify="left")
     for name, point in config.modes.items():
         default = " (default)" if name == config.default_mode else ""
-        modes.add_row(name + default, f"{point.target:.0%}", _threshold(point.threshold), _certified(point.certified))
+        modes.add_row(
+            name + default, exact_percent(point.target), _threshold(point.threshold), _certified(point.certified)
+        )
     output.print(tiers, modes)
     if config.gate:
         gated = Table("mode", "router", "gate", "certified", title="Thresholds with the gate", title_justify="left")

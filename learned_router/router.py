@@ -13,15 +13,12 @@ from learned_router.answer import parse_output
 from learned_router.artifact import Artifact, Config, read_artifact, shipped_artifact
 from learned_router.encoder import Encoder, Packer, Prediction
 from learned_router.errors import ArtifactError, InputError
-from learned_router.fingerprints import find_changed_tool
 from learned_router.gate import Acceptance, Gate
-from learned_router.policy import Choice, Mode, Reason, as_good_probability, block_tiers, choose_tier
-from learned_router.request import Request, kind_of, message_text, needs_vision, parse_request, wants_json
+from learned_router.limits import find_blocked, find_refusal
+from learned_router.policy import Choice, Mode, Reason, as_good_probability, choose_tier
+from learned_router.request import Request, kind_of, parse_request
 from learned_router.served import Served
-from learned_router.view import is_empty, make_view
-
-# Tokens of a whole request are only estimated, from below four characters a token, so that a window is not overrun.
-CHARS_PER_TOKEN_LEAST = 3
+from learned_router.view import make_view
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -290,28 +287,16 @@ class Router:
 
     def _choose(self, request: Request, quality: list[float], threshold: float, relative_ood: float) -> Choice:
         top = len(quality) - 1
-        if is_empty(request):
-            return Choice(top, Reason.EMPTY_REQUEST, 0.0)
+        refusal = find_refusal(request, self._config.fingerprints.tools)
+        if refusal is Reason.EMPTY_REQUEST:
+            return Choice(top, refusal, 0.0)
         if top in self._served.blocked:
             return Choice(top, Reason.UNKNOWN_MODEL, 0.0)
-        if find_changed_tool(request.tools, self._config.fingerprints.tools) is not None:
-            return Choice(top, Reason.CHANGED_TOOL, 0.0)
+        if refusal is not None:
+            return Choice(top, refusal, 0.0)
         if relative_ood > 1.0:
             return Choice(top, Reason.OUT_OF_DISTRIBUTION, 0.0)
-        blocked: dict[int, Reason] = {}
-        if any(tier.context_tokens is not None or tier.lacks for tier in self._config.tiers):
-            chars = sum(len(message_text(message)) for message in request.messages)
-            needs = [
-                need
-                for need, needed in (
-                    ("tools", bool(request.tools)),
-                    ("vision", needs_vision(request)),
-                    ("json", wants_json(request)),
-                )
-                if needed
-            ]
-            blocked = block_tiers(self._config.tiers, chars // CHARS_PER_TOKEN_LEAST, needs)
-        return choose_tier(quality, threshold, blocked | self._served.blocked)
+        return choose_tier(quality, threshold, find_blocked(request, self._config.tiers) | self._served.blocked)
 
 
 def _parse_all(requests: Sequence[Any]) -> list[Request]:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from learned_router.certificate import Certificate, below_top
+from learned_router.certificate import Certificate, below_top, exact_percent
 
 output = Console()
 errors = Console(stderr=True, highlight=False)
@@ -26,26 +26,24 @@ def print_json(value: Any) -> None:
 
 
 def show_certificate(certificate: Certificate, console: Console) -> None:
-    """What each mode promises: a table, then a paragraph for each; with the gate, where there is one."""
-    gated = any(found.gated for found in certificate.modes.values())
-    ways = [(mode, found.gated if gated else found.router) for mode, found in certificate.modes.items()]
-    table = Table(
-        "mode", "target", "certified", "below the top", "kept, by estimate", "saved, net", title_justify="left"
-    )
-    table.title = (
-        f"Promises{' of router and gate together' if gated else ''}, with probability {1 - certificate.delta:.0%}"
-    )
-    for mode, statement in ways:
-        if statement is not None:
-            table.add_row(
-                mode,
-                f"{statement.target:.0%}",
-                "yes" if statement.certified else "not yet",
-                f"{below_top(statement.shares):.1%}",
-                f"{statement.kept:.1%}",
-                f"{statement.saving.net:.1%}",
-            )
+    """What each mode promises, alone and with the gate where there is one: a table, then a paragraph for each."""
+    stated = [
+        (f"{mode}{way}", statement)
+        for mode, found in certificate.modes.items()
+        for way, statement in (("", found.router), (", with the gate", found.gated))
+        if statement is not None
+    ]
+    title = f"Promises, each with probability {exact_percent(1 - certificate.delta)}"
+    table = Table("mode", "target", "certified", "below the top", "kept, by estimate", "saved, net", title=title)
+    for name, statement in stated:
+        table.add_row(
+            name,
+            exact_percent(statement.target),
+            "yes" if statement.certified else "not yet",
+            f"{below_top(statement.shares):.1%}",
+            f"{statement.kept:.1%}",
+            f"{statement.saving.net:.1%}",
+        )
     console.print(table)
-    for mode, statement in ways:
-        if statement is not None:
-            console.print(f"[bold]{mode}[/bold]: {statement.text}", highlight=False)
+    for name, statement in stated:
+        console.print(f"[bold]{name}[/bold]: {statement.text}", highlight=False)

@@ -21,7 +21,7 @@ FLOORS = (
     {"answer", "fingerprints", "request_features", "served"},
     {"answers"},
     {"view"},
-    {"artifact", "encoder"},
+    {"artifact", "encoder", "limits"},
     {"gate", "certificate"},
     {"router"},
     {"replay", "patterns", "monitoring"},

@@ -22,6 +22,7 @@ import numpy as np
 from scipy.stats import norm
 
 from learned_router.policy import NEVER_DOWN
+from learned_router.request import STEPS
 from learned_router.training.betting import LARGEST_SHARE, bet_above_zero, binomial_above_zero
 from learned_router.training.proof_rows import (
     Rows,
@@ -78,10 +79,10 @@ def plan_slices(
 ) -> SlicePlan:
     """Which steps get a slice, by what the training labels show, so that the proof rows have no part in it.
 
-    steps: training labels by the step that their caller gave. proof_share: proof rows for each training row. top_quality:
-    mean of the top tier, about.
+    steps: training labels by step; where there are none, no step is rare. proof_share: proof rows for each training row.
+    top_quality: mean of the top tier, about.
     """
-    rare = tuple(sorted(step for step, count in steps.items() if count < RARE_STEP))
+    rare = tuple(sorted(step for step in STEPS if steps.get(step, 0) < RARE_STEP)) if steps else ()
     own = sorted(set(steps) - set(rare))
     while own:
         least = least_units(target, delta / (len(own) + 1), top_quality)
@@ -107,11 +108,12 @@ def prove(
     costs: np.ndarray,
     limit: float,
     seed: int = 0,
+    chance: float | None = None,
 ) -> list[Proved]:
     """For each slice, the cheapest thresholds shown to keep ``target``, all together with error at most ``delta``.
 
     tuning draws the paths; proof is tested. costs: (n_tiers,), of an average call. limit: see ``unit_limit``.
-    seed: of the order in which units are bet on.
+    seed: of the order in which units are bet on. chance: with which a person was asked, where more rows tell it than these.
     """
     slices = [(step,) for step in plan.own]
     others = ~np.isin(proof.step, [*plan.own, *plan.rare])
@@ -119,7 +121,7 @@ def prove(
     share = delta / (len(slices) + whole)
     binary = _is_binary(tuning, limit)
     spread = _spread(tuning, limit)
-    chance = review_chance(tuning, proof)
+    chance = review_chance(tuning, proof) if chance is None else chance
     found = []
     for steps in [*slices, *([()] if whole else [])]:
         mask = np.isin(proof.step, steps) if steps else others

@@ -90,8 +90,12 @@ def _join(first: Label, again: Label) -> Label:
     It stays on the side of the split on which it first stood.
     """
     less, more = sorted((first, again), key=lambda label: len(label.quality))
+    audit = more.audit or less.audit
+    if audit is not None:  # of a tier that a person was not asked about, the grade is all there is
+        audit = msgspec.structs.replace(audit, graded=less.quality | more.quality | audit.graded)
     return msgspec.structs.replace(
         more,
+        audit=audit,
         quality=more.quality | {tier: value for tier, value in less.quality.items() if tier not in more.quality},
         models=less.models | more.models,
         outputs=less.outputs | more.outputs,

@@ -153,12 +153,13 @@ def judge_answers(
     gate: Learned,
     tiers: Sequence[str],
     rules: Collection[Reason],
+    *,
+    telling: bool,
 ) -> Answers:
     """What the gate makes of every lower tier's answer to the labels, in their order. answers: those of ``gate``'s rows.
 
-    The same that the runtime's gate makes of them, but for the threshold.
+    The same that the runtime's gate makes of them, but for the threshold. telling: what ``expects_logprobs`` says.
     """
-    telling = expects_logprobs(answers)
     place = {label.id: row for row, label in enumerate(labels)}
     regret = np.full((len(labels), len(tiers) - 1), np.nan)
     refused = np.zeros(regret.shape, dtype=bool)

@@ -33,11 +33,12 @@ from learned_router.training.evaluate import evaluate
 from learned_router.training.evaluation import Evaluation
 from learned_router.training.fit import end_all_but_the_first, fit, forget_checkpoints
 from learned_router.training.footprint import measure_footprint
-from learned_router.training.labels import LabelSet, check_trainable, find_why_no_gate
+from learned_router.training.grounds import Grounds
+from learned_router.training.labels import LEAST_BY_SPLIT, LabelSet, check_trainable, find_why_no_gate
 from learned_router.training.learned import Learned, calibrate_and_export, expects_logprobs, judge_answers
 from learned_router.training.model import find_tokenizer
 from learned_router.training.pretrained import Pretrained, find_pretrained, read_about
-from learned_router.training.promises import Grounds, certify
+from learned_router.training.promises import certify
 from learned_router.training.reader import GATE_TIERS, answer_reader, answered_labels, request_reader
 from learned_router.training.recipe import Recipe, with_gate_knobs
 from learned_router.training.records import Label, Output, label_request
@@ -97,7 +98,7 @@ def train(
     check_trainable(labels)
     export.check_target(out)
     tiers = tuple(tiers or (Tier(name=tier, model=labels.models[tier]) for tier in labels.tiers))
-    costs = cost_calls(labels.of("calibration"), tiers, prices or {})
+    costs = cost_calls(labels.of("train"), tiers, prices or {})
     answers = {split: answered_labels(labels.of(split), labels.tiers) for split in ("train", "calibration")}
     why_no_gate = "it was not asked for" if gate is False else find_why_no_gate(answers)
     if gate and why_no_gate:
@@ -119,7 +120,7 @@ def train(
     end_all_but_the_first()
 
     say(f"calibrating on {len(calibration):,} labels, and exporting")
-    tuning = tuning_part(calibration)
+    tuning = _choose_tuning(calibration, answers["calibration"] if not why_no_gate else [], labels.tiers)
     learned = calibrate_and_export(
         net, train_split, calibration, reader, recipe, labels.tiers, seed=seed, tuning=tuning
     )
@@ -139,7 +140,14 @@ def train(
             seed=seed,
             tuning=_of_same_groups(answers["calibration"], calibration, tuning),
         )
-        judged = judge_answers(calibration, answers["calibration"], learned_gate, labels.tiers, recipe.gate.rules)
+        judged = judge_answers(
+            calibration,
+            answers["calibration"],
+            learned_gate,
+            labels.tiers,
+            recipe.gate.rules,
+            telling=expects_logprobs(answers["train"]),
+        )
         rows = rows & judged.there
         pairs = choose_pairs(
             learned.quality[rows],
@@ -157,7 +165,7 @@ def train(
         Grounds(
             calibration=calibration,
             train=train_split,
-            tiers=labels.tiers,
+            tiers=tiers,
             learned=learned,
             tuning=tuning,
             judged=judged,
@@ -254,6 +262,17 @@ def train(
     )
 
 
+def _choose_tuning(calibration: Sequence[Label], answers: Sequence[Label], tiers: Sequence[str]) -> np.ndarray:
+    """The tuning part, or all where it would know too little of a tier or of answers: then nothing is left to prove with."""
+    tuning = tuning_part(calibration)
+    tuned = [label for label, chosen in zip(calibration, tuning, strict=True) if chosen]
+    parts = [[sum(tier in label.quality for label in some) for some in (tuned, calibration)] for tier in tiers]
+    if answers:
+        parts.append([int(_of_same_groups(answers, calibration, tuning).sum()), len(answers)])
+    enough = all(some >= min(LEAST_BY_SPLIT["calibration"], every) for some, every in parts)
+    return tuning if enough else np.ones(len(calibration), dtype=bool)
+
+
 def _of_same_groups(answers: Sequence[Label], calibration: Sequence[Label], tuning: np.ndarray) -> np.ndarray:
     """Which answers are to labels of the tuning part, bool (n,): what proves must have chosen nothing of the gate either."""
     chosen = {label.id for label, taken in zip(calibration, tuning, strict=True) if taken}
@@ -307,7 +326,7 @@ def _configure(
             ood_threshold=gate.ood_threshold,
             confidence=gate.confidence[0],
             rules=recipe.gate.rules,
-            expects_logprobs=expects_logprobs(answered_labels(labels.of("calibration"), labels.tiers)),
+            expects_logprobs=expects_logprobs(answered_labels(labels.of("train"), labels.tiers)),
         ),
         provenance=Provenance(
             recipe=recipe.name,

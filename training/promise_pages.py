@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from learned_router.artifact import Config
-from learned_router.certificate import Certificate, Statement, below_top
+from learned_router.certificate import Certificate, Statement, below_top, exact_percent
 from learned_router.policy import NEVER_DOWN
 from learned_router.training.costs import CostModel
 
@@ -15,8 +15,8 @@ def describe_promises(config: Config, certificate: Certificate, costs: CostModel
     parts = [
         f"""A threshold is the predicted regret allowed. It was proved on calibration labels that chose nothing else, or,
 where it could not be, everything goes to `{config.tiers[-1].name}`{_unless_allowed(config)}. A promise
-holds with probability {1 - certificate.delta:.0%} over the draw of those labels, for each mode by itself, and for traffic
-like them alone.
+holds with probability {exact_percent(1 - certificate.delta)} over the draw of those labels, for each mode by itself, and
+for traffic like them alone.
 
 ### The router alone
 
@@ -50,7 +50,7 @@ def _modes_table(config: Config, statements: dict[str, Statement], *, gated: boo
         thresholds = " | ".join(f"{value:.4f}" if value > NEVER_DOWN else "never down" for value in both)
         down = below_top(statement.shares)
         rows.append(
-            f"| {mode}{default} | {statement.target:.0%} | {'yes' if statement.certified else 'not yet'} | {thresholds} | "
+            f"| {mode}{default} | {exact_percent(statement.target)} | {_yes(statement)} | {thresholds} | "
             f"{down:.1%} | {statement.kept:.1%} | {statement.saving.net:.1%} |"
         )
     names = "router | gate" if gated else "threshold"
@@ -58,6 +58,10 @@ def _modes_table(config: Config, statements: dict[str, Statement], *, gated: boo
     used = "answered below" if gated else "sent down"
     head = f"| mode | target | certified | {names} | {used} | kept, by estimate | saved, net |"
     return "\n".join([head, f"|---|---|---|{dashes}|---|---|---|", *rows]) + "\n"
+
+
+def _yes(statement: Statement) -> str:
+    return "yes" if statement.certified else "not yet"
 
 
 def _paragraphs(statements: dict[str, Statement]) -> str:

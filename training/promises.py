@@ -14,24 +14,19 @@ import numpy as np
 
 from learned_router.certificate import (
     CERTIFICATE_VERSION,
-    Bound,
     Certificate,
-    Grading,
     ModePromises,
-    Slice,
     Statement,
     Traffic,
 )
-from learned_router.fingerprints import find_changed_tool
+from learned_router.limits import find_blocked, find_refusal
 from learned_router.policy import NEVER_DOWN, GatedPoint, Mode
 from learned_router.training.certify import Proved, SlicePlan, plan_slices, prove
-from learned_router.training.costs import CostModel
-from learned_router.training.learned import Learned
+from learned_router.training.grounds import Grounds
+from learned_router.training.outcomes import state
 from learned_router.training.proof_rows import Rows, unit_limit
 from learned_router.training.records import Label, label_request, unit_of
-from learned_router.training.savings import expect_saving
-from learned_router.training.statement import describe, name_slice
-from learned_router.training.thresholds import Answers, OperatingPoint, PairPoint, follow
+from learned_router.training.thresholds import OperatingPoint, PairPoint
 
 REGRET_BINS = 10
 
@@ -41,23 +36,6 @@ class Promises(msgspec.Struct, frozen=True):
 
     modes: dict[str, Mode]
     certificate: Certificate
-
-
-class Grounds(msgspec.Struct, frozen=True):
-    """What promises rest on. calibration: labels, in the order of ``learned``; tuning: which of them chose something.
-
-    judged: what the gate makes of their answers, None without one. labels_count: of all splits. bound_to: see there.
-    """
-
-    calibration: Sequence[Label]
-    train: Sequence[Label]
-    tiers: Sequence[str]
-    learned: Learned
-    tuning: np.ndarray
-    judged: Answers | None
-    costs: CostModel
-    labels_count: int
-    bound_to: Bound
 
 
 def certify(
@@ -85,17 +63,22 @@ def certify(
         if grounds.judged is not None:
             there = [_with_answers(rows, target) for rows in (tuning, proof)]
             gated = _prove(grounds, there[0], there[1], plan, target, delta, limit, seed)
-        found = _make_mode(target, router, gated, (estimates or {}).get(mode), (pairs or {}).get(mode))
-        modes[mode] = _no_looser(found, list(modes.values()))
-        promises[mode] = ModePromises(router[0], gated[0] if gated else None)
-    rows = grounds.learned.complete
+        made = _make_mode(target, router, gated, (estimates or {}).get(mode), (pairs or {}).get(mode))
+        made = _no_looser(made, list(modes.values()))
+        modes[mode] = made
+        alone, both = router[0], gated[0] if gated else None
+        if not made.certified and made.threshold > NEVER_DOWN:
+            alone = _state_estimate(grounds, proof.without_gate(), alone, made.threshold, None, limit)
+        if both and made.gated and not made.gated.certified and made.gated.route > NEVER_DOWN:
+            both = _state_estimate(grounds, there[1], both, made.gated.route, made.gated.accept, limit)
+        promises[mode] = ModePromises(alone, both)
     certificate = Certificate(
         certificate_version=CERTIFICATE_VERSION,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         delta=delta,
         unit_calls=limit,
         bound_to=grounds.bound_to,
-        grading=_grading([label for label, whole in zip(grounds.calibration, rows, strict=True) if whole]),
+        grading=grounds.grading,
         traffic=_traffic(tuning, proof),
         modes={mode: promises[mode] for mode in targets},
     )
@@ -105,17 +88,20 @@ def certify(
 def make_rows(grounds: Grounds) -> tuple[Rows, Rows]:
     """The calibration labels that know every tier's quality: those that chose something, and those that prove."""
     learned, labels = grounds.learned, grounds.calibration
+    requests = [label_request(label) for label in labels]
+    found = [find_blocked(request, grounds.tiers) for request in requests]
     rows = Rows(
         predicted=learned.quality,
-        known=learned.in_range
-        & [find_changed_tool(label.tools or (), grounds.bound_to.tools) is None for label in labels],
+        known=learned.in_range & [find_refusal(request, grounds.bound_to.tools) is None for request in requests],
         answers=grounds.judged,
         truth=learned.truth,
-        graded=np.array([[_graded(label).get(tier, np.nan) for tier in grounds.tiers] for label in labels]),
+        graded=np.array([[_graded(label).get(tier, np.nan) for tier in grounds.names] for label in labels]),
         reviewed=np.array([np.nan if label.audit is None else label.audit.chance for label in labels]),
-        weight=np.array([_weight(label) for label in labels]),
+        # a call is a call: weights are what training is to believe, and would make doubtful and repeated calls rare ones
+        weight=np.ones(len(labels)),
         unit=np.unique([unit_of(label) for label in labels], return_inverse=True)[1],
         step=learned.step,
+        blocked=np.array([[place in blocked for place in range(len(grounds.tiers))] for blocked in found]),
     )
     whole = learned.complete & (learned.weight > 0)
     return rows.take(whole & grounds.tuning), rows.take(whole & ~grounds.tuning)
@@ -133,17 +119,8 @@ def _graded(label: Label) -> dict[str, float]:
     return label.quality if label.audit is None else label.audit.graded
 
 
-def _weight(label: Label) -> float:
-    """What the label counts in a proof: as much as if no person had been asked, which must not depend on the draw."""
-    return (
-        label.weight
-        if label.audit is None or not label.certainty
-        else label.weight * label.audit.certainty / label.certainty
-    )
-
-
 def _plan(grounds: Grounds, tuning: Rows, proof: Rows, target: float, delta: float) -> SlicePlan:
-    steps = Counter(step for label in grounds.train if (step := label_request(label).step))
+    steps = Counter(label.step for label in grounds.train if label.step)
     if not steps or not len(tuning):
         return SlicePlan()
     # counts of labels, not their grades: how many there are to prove with is no secret to keep from the plan
@@ -160,85 +137,20 @@ def _prove(
     limit: float,
     seed: int,
 ) -> tuple[Statement, list[Proved]]:
-    costs = grounds.costs.vector(grounds.tiers)
-    found = prove(tuning, proof, plan, target, delta, costs, limit, seed)
-    first, last = _carry_out(proof, found)
-    slices = tuple(_describe_slice(proof, one, first, last, grounds, target, only=len(found) == 1) for one in found)
-    kept, shares, escalated = _figures(proof, np.ones(len(proof), dtype=bool), first, last, grounds.tiers)
-    certified = any(one.certified for one in found)
-    saving = expect_saving(first, last, proof.weight, grounds.costs, grounds.tiers, grounds.labels_count)
-    statement = Statement(
-        target=target,
-        delta=delta,
-        certified=certified,
-        bound=next((one.bound for one in found if one.certified), found[0].bound if found else "betting"),
-        slices=slices,
-        kept=kept,
-        shares=shares,
-        escalated=escalated,
-        saving=saving,
-        text="",
-    )
-    relative = _grading(grounds.calibration).relative
-    text = describe(statement, grounds.tiers, gated=proof.answers is not None, relative=relative)
-    return msgspec.structs.replace(statement, text=text), found
+    costs = grounds.costs.vector(grounds.names)
+    found = prove(tuning, proof, plan, target, delta, costs, limit, seed, chance=grounds.chance)
+    return state(grounds, proof, found, target, delta, limit), found
 
 
-def _carry_out(proof: Rows, found: Sequence[Proved]) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the tier called first and of the tier whose answer is used, each (n,), under what was proved."""
-    first = np.full(len(proof), proof.predicted.shape[1] - 1)
-    last = first.copy()
-    for one in found:
-        accept = NEVER_DOWN if one.accept is None else one.accept
-        ways = follow(proof.predicted, proof.known, one.route, proof.answers, accept)
-        first[one.rows], last[one.rows] = ways[0][one.rows], ways[1][one.rows]
-    return first, last
-
-
-def _figures(
-    proof: Rows, mask: np.ndarray, first: np.ndarray, last: np.ndarray, tiers: Sequence[str]
-) -> tuple[float, dict[str, float], float]:
-    """Point estimates on some proof rows: quality kept, share of calls by the tier whose answer is used, share escalated."""
-    weight = np.where(mask, proof.weight, 0.0)
-    total = max(float(weight.sum()), 1e-12)
-    at_top = float(weight @ proof.truth[:, -1])
-    kept = float(weight @ proof.truth[np.arange(len(proof)), last]) / at_top if at_top > 0 else 1.0
-    shares = {tier: float(weight @ (last == place)) / total for place, tier in enumerate(tiers)}
-    return kept, shares, float(weight @ (first != last)) / total
-
-
-def _describe_slice(
-    proof: Rows,
-    one: Proved,
-    first: np.ndarray,
-    last: np.ndarray,
-    grounds: Grounds,
-    target: float,
-    *,
-    only: bool,
-) -> Slice:
-    kept, shares, escalated = _figures(proof, one.rows, first, last, grounds.tiers)
-    weight = proof.weight[one.rows]
-    top = float(np.average(proof.truth[one.rows, -1], weights=weight)) if len(weight) else 0.0
-    down = 1.0 - shares[grounds.tiers[-1]]
-    # a label of the calibration split that proves stands for so many of all splits
-    per_row = grounds.labels_count / max(len(proof), 1)
-    return Slice(
-        name=name_slice(one.steps, only=only),
-        steps=one.steps,
-        certified=one.certified,
-        delta=one.delta,
-        units=one.units,
-        calls=int(one.rows.sum()),
-        route=one.route,
-        accept=one.accept,
-        kept=kept,
-        shares=shares,
-        escalated=escalated,
-        top_quality=top,
-        budget=(1.0 - target) * top / down if one.certified and down > 0 else None,
-        more_labels=None if one.more_rows is None else round(one.more_rows * per_row),
-    )
+def _state_estimate(
+    grounds: Grounds, proof: Rows, before: Statement, route: float, accept: float | None, limit: float
+) -> Statement:
+    """The statement of a mode that goes by estimate: nothing is promised, and that is what it would do."""
+    whole = np.ones(len(proof), dtype=bool)
+    going = Proved((), False, route, accept, 0.0, "none", whole, before.slices[0].units if before.slices else 0, None)
+    after = state(grounds, proof, [going], before.target, before.delta, limit, by_estimate=True)
+    text = f"{before.text} {after.text}"
+    return msgspec.structs.replace(after, slices=before.slices, bound=before.bound, text=text)
 
 
 def _make_mode(
@@ -290,14 +202,6 @@ def _thresholds(found: Sequence[Proved]) -> tuple[tuple[float, float], dict[str,
         else:
             others = both
     return others, steps
-
-
-def _grading(labels: Sequence[Label]) -> Grading:
-    return Grading(
-        graders=dict(Counter(label.grader for label in labels).most_common()),
-        uncertain=sum(label.certainty < 1.0 for label in labels) / max(len(labels), 1),
-        reviewed=sum(label.audit is not None for label in labels),
-    )
 
 
 def _traffic(tuning: Rows, proof: Rows) -> Traffic:

@@ -18,11 +18,12 @@ from learned_router.training.thresholds import Answers, follow, trace_path, trac
 class Rows(msgspec.Struct, frozen=True):
     """Calibration calls, n of them, that know the quality of every tier.
 
-    predicted: by the router, (n, n_tiers). known: bool (n,), like the training labels. answers: what the gate makes of them,
-    None without one. truth: quality, (n, n_tiers), a person's where one was asked. graded: the grader's, the same where
-    nobody was. reviewed: chance with which a person was asked, (n,), NaN where none was; one chance for all rows, each
-    asked or not regardless of the others. weight: (n,). unit: int (n,), the same for calls of one session, question or
-    group of duplicates. step: (n,), as the runtime would see it.
+    predicted: by the router, (n, n_tiers). known: bool (n,), whether a call may go down at all: like the training labels,
+    not empty, no changed tool. answers: what the gate makes of them, None without one. truth: quality, (n, n_tiers), a
+    person's where one was asked. graded: the grader's, the same where nobody was. reviewed: chance with which a person was
+    asked, (n,), NaN where none was; one chance for all rows, each asked or not regardless of the others. weight: (n,). unit:
+    int (n,), the same for calls of one session, question or group of duplicates. step: (n,), as the runtime would see it.
+    blocked: bool (n, n_tiers), tiers that cannot serve the request; None where all can.
     """
 
     predicted: np.ndarray
@@ -34,16 +35,29 @@ class Rows(msgspec.Struct, frozen=True):
     weight: np.ndarray
     unit: np.ndarray
     step: np.ndarray
+    blocked: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.weight)
 
     def take(self, rows: np.ndarray) -> Rows:
         """Some of the rows, by a mask or by their places."""
-        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "answers"}
+        fields = {name: getattr(self, name) for name in self.__struct_fields__ if name not in ("answers", "blocked")}
         return Rows(
             **{name: values[rows] for name, values in fields.items()},
             answers=None if self.answers is None else self.answers.take(rows),
+            blocked=None if self.blocked is None else self.blocked[rows],
+        )
+
+    def follow(self, route: float, accept: float | None) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of the tier called first and of the tier whose answer is used, each (n,), as the runtime decides."""
+        return follow(
+            self.predicted,
+            self.known,
+            route,
+            self.answers,
+            NEVER_DOWN if accept is None else accept,
+            self.blocked,
         )
 
     def without_gate(self) -> Rows:
@@ -73,9 +87,7 @@ def follow_path(rows: Rows, path: Sequence[tuple[float, float | None]]) -> np.nd
     """Index of the tier whose answer is used, int (n, points)."""
     used = np.empty((len(rows), len(path)), dtype=np.int8)
     for place, (route, accept) in enumerate(path):
-        used[:, place] = follow(
-            rows.predicted, rows.known, route, rows.answers, NEVER_DOWN if accept is None else accept
-        )[1]
+        used[:, place] = rows.follow(route, accept)[1]
     return used
 
 

@@ -126,6 +126,8 @@ def tuning_part(labels: Sequence[Label]) -> NDArray[np.bool_]:
         if count + sizes[name] <= most:  # else one long session would leave nothing to prove with
             chosen.add(name)
             count += sizes[name]
+    if not chosen:  # nothing but long sessions: the shortest
+        chosen = set(sorted(sizes, key=lambda name: (sizes[name], name))[:1])
     return np.array([name in chosen for name in units], dtype=bool)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from learned_router.certificate import Saving, Slice, Statement
+from learned_router.certificate import Saving, Slice, Statement, exact_percent
 
 
 def name_slice(steps: Sequence[str], *, only: bool) -> str:
@@ -12,29 +13,48 @@ def name_slice(steps: Sequence[str], *, only: bool) -> str:
     return ", ".join(steps) if steps else "all steps" if only else "all other steps"
 
 
-def describe(statement: Statement, tiers: Sequence[str], *, gated: bool, relative: bool) -> str:
-    """What is promised and on what grounds, or why nothing is yet and what it would take.
-
-    tiers: names, cheapest first. gated: the gate looks at answers. relative: see ``Grading``.
+class Basis(NamedTuple):
+    """What a statement rests on. gated: the gate looks at answers. relative: see ``Grading``. by_estimate: the thresholds
+    are not proved, and used all the same. units, calls: that prove it. most_of_a_session: calls as which one session
+    counts at most, None where none is larger.
     """
-    top = tiers[-1]
-    graded = ", as the grader sees quality," if relative else ""
+
+    gated: bool
+    relative: bool
+    by_estimate: bool
+    units: int
+    calls: int
+    most_of_a_session: float | None
+
+
+def describe(statement: Statement, tiers: Sequence[str], basis: Basis) -> str:
+    """What is promised and on what grounds, or why nothing is yet and what it would take. tiers: names, cheapest first."""
+    top, sure, target = tiers[-1], exact_percent(1 - statement.delta), exact_percent(statement.target)
+    graded = ", as the grader sees quality," if basis.relative else ""
+    went = "are answered by" if basis.gated else "go to"
+    shares = ", ".join(f"{share:.0%} of calls {went} {tier}" for tier, share in list(statement.shares.items())[:-1])
+    if basis.by_estimate:
+        return (
+            f"Thresholds by estimate are used all the same: on the calls that were to prove it, {shares}, and "
+            f"{statement.kept:.1%} of the quality is kept there, which nothing promises of others."
+        )
     if not statement.certified:
         return (
-            f"It cannot be promised yet that {statement.target:.0%} of {top}'s quality is kept{graded} with probability "
-            f"{1 - statement.delta:.0%}, so every call goes to {top}. {_what_lacks(statement.slices)}"
+            f"It cannot be promised yet that {target} of {top}'s quality is kept{graded} with probability {sure}; what is "
+            f"not promised goes to {top}. {_what_lacks(statement.slices)}"
         )
-    proved = [part for part in statement.slices if part.certified]
-    units, calls = sum(part.units for part in proved), sum(part.calls for part in proved)
-    went = "are answered by" if gated else "go to"
-    shares = ", ".join(f"{share:.0%} of calls {went} {tier}" for tier, share in list(statement.shares.items())[:-1])
+    slices = sum(part.certified for part in statement.slices)
     sentences = [
-        f"With probability at least {1 - statement.delta:.0%}, traffic like the calibration sample keeps{graded} at least "
-        f"{statement.target:.0%} of {top}'s quality{' in every slice' if len(proved) > 1 else ''}.",
-        f"It is proved on {calls:,} calls in {units:,} independent units that chose nothing else, by "
+        f"With probability at least {sure}, traffic like the calibration sample keeps{graded} at least {target} of {top}'s "
+        f"quality{' in every slice' if slices > 1 else ''}.",
+        f"It is proved on {basis.calls:,} calls in {basis.units:,} independent units that chose nothing else, by "
         f"{'an exact binomial test' if statement.bound == 'binomial' else 'a betting test'}.",
-        f"On them {shares}, and {statement.kept:.1%} of the quality is kept, by estimate.",
-        _describe_saving(statement.saving, statement.escalated if gated else None, top),
+    ]
+    if basis.most_of_a_session is not None:
+        sentences.append(f"A session, or a group of duplicates, counts as at most {basis.most_of_a_session:.1f} calls.")
+    sentences += [
+        f"By estimate, {shares}, and {statement.kept:.1%} of the quality is kept.",
+        _describe_saving(statement.saving, statement.escalated if basis.gated else None, top),
     ]
     lacking = [part for part in statement.slices if not part.certified]
     if lacking:

@@ -191,13 +191,17 @@ def follow(
     route: float,
     answers: Answers | None = None,
     accept: float = NEVER_DOWN,
+    blocked: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the tier that is called first and of the tier whose answer is used, each (n,).
 
     The two differ where a gate, if ``answers`` says what it makes of them, does not keep a lower tier's answer.
+    blocked: bool (n, n_tiers), tiers that cannot serve a request.
     """
     rows, top = np.arange(len(predicted)), predicted.shape[1] - 1
     allowed = predicted[:, -1:] - predicted[:, :-1] <= route
+    if blocked is not None:
+        allowed &= ~blocked[:, :-1]
     first = np.where(known & allowed.any(axis=1), allowed.argmax(axis=1), top)
     if answers is None:
         return first, first

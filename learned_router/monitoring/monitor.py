@@ -144,7 +144,7 @@ class Monitor:
         if not self._store.is_alarmed(self._artifact, decision.mode, promise.name):
             return decision
         return msgspec.structs.replace(
-            decision, tier=top.name, model=top.model, reason=Reason.ALARM, confidence=1.0, regret=0.0
+            decision, tier=top.name, model=self.router.models[top.name], reason=Reason.ALARM, confidence=1.0, regret=0.0
         )
 
     def wants_audit(self, id: str, *, tier: str | None = None) -> bool:

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from learned_router import Decision, InputError, Reason, Router
+from learned_router.limits import CHARS_PER_TOKEN_LEAST
 from learned_router.policy import as_good_probability
 from learned_router.request import STEPS
-from learned_router.router import CHARS_PER_TOKEN_LEAST
 
 # Below and above every predicted regret, which lies in [-1, 1].
 NEVER, ALWAYS = -1.1, 1.1

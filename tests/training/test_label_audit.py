@@ -21,6 +21,7 @@ from typer.testing import CliRunner, Result
 from learned_router.certificate import find_certificate
 from learned_router.cli import app
 from learned_router.errors import InputError, LabelError
+from learned_router.policy import Tier
 from learned_router.request import Message
 from learned_router.training.certify import SlicePlan, prove
 from learned_router.training.label import label, label_files
@@ -399,7 +400,13 @@ def shown(run: LabelRun, target: float = 0.9) -> bool:
     tuning = np.arange(count) < 100
     bound_to = SimpleNamespace(tools={})
     grounds: Any = SimpleNamespace(
-        learned=learned, calibration=labels, tiers=NAMES, judged=None, tuning=tuning, bound_to=bound_to
+        learned=learned,
+        calibration=labels,
+        tiers=[Tier(name, name) for name in NAMES],
+        names=NAMES,
+        judged=None,
+        tuning=tuning,
+        bound_to=bound_to,
     )
     rows = make_rows(grounds)
     [found] = prove(*rows, SlicePlan(), target, 0.05, np.array([0.05, 1.0]), float(rows[1].weight.max()))
