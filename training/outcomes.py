@@ -32,9 +32,12 @@ def state(
     delta: float,
     limit: float,
     *,
-    by_estimate: bool = False,
+    instead: Statement | None = None,
 ) -> Statement:
-    """The statement of what was proved. by_estimate: thresholds that nothing proves, see ``statement.describe``."""
+    """The statement of what was proved.
+
+    instead: one that proves nothing, where ``found`` is by estimate and used all the same.
+    """
     weight, capped = _capped(proof, limit)
     outcome = Outcome(*_carry_out(proof, found), weight)
     every = np.ones(len(proof), dtype=bool)
@@ -44,7 +47,9 @@ def state(
         delta=delta,
         certified=any(one.certified for one in found),
         bound=next((one.bound for one in found if one.certified), found[0].bound if found else "betting"),
-        slices=tuple(_describe_slice(grounds, proof, one, outcome, target, only=len(found) == 1) for one in found),
+        slices=instead.slices
+        if instead
+        else tuple(_describe_slice(grounds, proof, one, outcome, target, only=len(found) == 1) for one in found),
         kept=kept,
         shares=shares,
         escalated=escalated,
@@ -58,7 +63,7 @@ def state(
     basis = Basis(
         gated=proof.answers is not None,
         relative=grounds.grading.relative,
-        by_estimate=by_estimate,
+        by_estimate=instead is not None,
         units=len(np.unique(proof.unit[proved])),
         calls=int(proved.sum()),
         most_of_a_session=limit if capped else None,

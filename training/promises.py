@@ -148,9 +148,7 @@ def _state_estimate(
     """The statement of a mode that goes by estimate: nothing is promised, and that is what it would do."""
     whole = np.ones(len(proof), dtype=bool)
     going = Proved((), False, route, accept, 0.0, "none", whole, before.slices[0].units if before.slices else 0, None)
-    after = state(grounds, proof, [going], before.target, before.delta, limit, by_estimate=True)
-    text = f"{before.text} {after.text}"
-    return msgspec.structs.replace(after, slices=before.slices, bound=before.bound, text=text)
+    return state(grounds, proof, [going], before.target, before.delta, limit, instead=before)
 
 
 def _make_mode(

@@ -33,15 +33,16 @@ def describe(statement: Statement, tiers: Sequence[str], basis: Basis) -> str:
     graded = ", as the grader sees quality," if basis.relative else ""
     went = "are answered by" if basis.gated else "go to"
     shares = ", ".join(f"{share:.0%} of calls {went} {tier}" for tier, share in list(statement.shares.items())[:-1])
-    if basis.by_estimate:
-        return (
+    if not statement.certified:
+        goes = (
             f"Thresholds by estimate are used all the same: on the calls that were to prove it, {shares}, and "
             f"{statement.kept:.1%} of the quality is kept there, which nothing promises of others."
+            if basis.by_estimate
+            else f"So every call goes to {top}."
         )
-    if not statement.certified:
         return (
-            f"It cannot be promised yet that {target} of {top}'s quality is kept{graded} with probability {sure}; what is "
-            f"not promised goes to {top}. {_what_lacks(statement.slices)}"
+            f"It cannot be promised yet that {target} of {top}'s quality is kept{graded} with probability {sure}. {goes} "
+            f"{_what_lacks(statement.slices)}"
         )
     slices = sum(part.certified for part in statement.slices)
     sentences = [
