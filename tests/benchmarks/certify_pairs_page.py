@@ -88,16 +88,20 @@ def section(found: CertifyPairs) -> str:
         for pair in found.pairs
         for promise in pair.promises
     ]
+    return f"{summarize(found)}\n\n{markdown_table(header, rows)}"
+
+
+def summarize(found: CertifyPairs) -> str:
+    """How many promises were made, and how many the test split does not bear out."""
     promises = [promise for pair in found.pairs for promise in pair.promises if promise.certified]
     broken = [promise for promise in promises if _judge(promise) == "**below**"]
     short = [promise for promise in promises if promise.kept.value is not None and promise.kept.value < promise.target]
     count = sum(len(pair.promises) for pair in found.pairs)
-    summary = (
+    return (
         f"Recipe `{found.recipe}`, {found.measured}. {len(promises)} of {count} promises were certified; of these, "
         f"{len(short)} kept less than the target on the test split by the estimate, and {len(broken)} with the whole 95 % "
         "interval below it. A promise may fail with probability 5 %, and those of one pair share their labels."
     )
-    return f"{summary}\n\n{markdown_table(header, rows)}"
 
 
 def _not_yet(promise: PromiseKept) -> str:

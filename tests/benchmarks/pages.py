@@ -18,6 +18,7 @@ import msgspec
 import typer
 from bench_figures import Benchmark
 from bench_page import main_table, verdict
+from certify_pairs_page import CertifyPairs, summarize
 from page_regions import check_page, fill_regions
 from speed import decision_table, describe_machine, size_table
 
@@ -44,6 +45,7 @@ def fill(text: str, results: Path = RESULTS, shipped: Callable[[], Path] = shipp
         "shipped": lambda: evaluation_tables(read_evaluation(shipped() / "metrics.json", "train the shipped artifact")),
         "sample": lambda: evaluation_tables(read_evaluation(results / "sample.json", "learned-router evaluate --json")),
         "corpora": lambda: corpora_table(results),
+        "certified": lambda: certified_sentence(results),
         "speed": lambda: speed_tables(read_json(results / "speed.json", "python tests/benchmarks/speed.py")),
         "graders": lambda: graders_table(
             read_json(results / "graders.json", "python tests/benchmarks/grader_agreement.py --json")
@@ -81,6 +83,12 @@ def corpora_table(results: Path) -> str:
             f"{results / 'bench.json'}: no benchmark ({error}); write it again with 'make bench'"
         ) from None
     return f"{main_table(benchmark)}\n\n{verdict(benchmark)}"
+
+
+def certified_sentence(results: Path) -> str:
+    """How many promises on the corpora's pairs were certified, and how many of these their test splits do not bear out."""
+    found = read_json(results / "certify_pairs.json", "make bench-certify-pairs")
+    return summarize(msgspec.convert(found, CertifyPairs))
 
 
 def models(evaluation: Evaluation) -> str:
