@@ -117,7 +117,7 @@ def prove(
     """
     slices = [(step,) for step in plan.own]
     others = ~np.isin(proof.step, [*plan.own, *plan.rare])
-    whole = not slices or others.any() or (~np.isin(tuning.step, plan.own)).any()
+    whole = bool(not slices or others.any() or (~np.isin(tuning.step, plan.own)).any())
     share = delta / (len(slices) + whole)
     binary = _is_binary(tuning, limit)
     spread = _spread(tuning, limit)

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from learned_router.certificate import Bound, exact_percent
+from learned_router.certificate import Bound, Certificate, exact_percent
 from learned_router.fingerprints import tool_fingerprint
 from learned_router.policy import NEVER_DOWN, Tier
 from learned_router.request import Message
@@ -78,6 +78,28 @@ def test_a_small_tier_that_is_always_right_is_certified_and_takes_nearly_all() -
         assert statement.router.certified, name
         assert statement.router.shares["small"] > 0.9
         assert found.modes[name].certified
+
+
+def test_steps_with_labels_enough_get_a_statement_of_their_own_and_unseen_ones_stay_up() -> None:
+    steps = ["extract" if i % 4 else "plan" for i in range(4_000)]
+    labels = [make_label(i, float(steps[i] == "extract"), step=steps[i]) for i in range(4_000)]
+    grounds = grounds_of(labels)
+    grounds = msgspec.structs.replace(
+        grounds, train=labels, learned=msgspec.structs.replace(grounds.learned, step=np.array(steps))
+    )
+    found = certify(grounds, MODES, 0.05)
+    mode, statement = found.modes["balanced"], found.certificate.modes["balanced"].router
+    assert mode.steps["validate"] == NEVER_DOWN
+    below = {part.steps: part.shares["small"] for part in statement.slices}
+    assert below[("extract",)] > 0.9
+    # always wrong: no more of them than a twentieth may go down
+    assert below[("plan",)] <= 0.05
+    assert mode.steps["extract"] > mode.steps["plan"]
+    assert sum(part.delta for part in statement.slices) <= 0.05 + 1e-12
+    assert "Not proved, and so sent to frontier" in statement.text
+    assert "in every slice" in statement.text
+    written = msgspec.json.encode(found.certificate)
+    assert msgspec.json.decode(written, type=Certificate) == found.certificate
 
 
 @pytest.mark.parametrize("certainty", [1.0, 0.1])
