@@ -81,7 +81,8 @@ def calibrate_and_export(
     logits, _, _ = predict(net, calibration, reader)
     scaling = _scale(net, calibration, logits, truth, np.where(tuning, weight, 0.0), reader)
     seen = random.Random(seed).sample(list(train), min(len(train), KNOWN_ROWS))
-    seen += [shown for label in seen if (shown := reader.bare(label))]
+    # known is what callers send, those who leave something out included
+    seen += [shown for label in seen for leave_out in (reader.bare, reader.silent) if (shown := leave_out(label))]
     known = fit_known(predict(net, seen, reader)[2], recipe.calibrate.ood_centres, seed)
 
     taught = sorted({STEPS.index(label.step) for label in train if label.step})
@@ -90,10 +91,13 @@ def calibrate_and_export(
     found, _ = encoder.predict([reader.see(label) for label in calibration])
     expected = apply_scaling(logits, scaling)
     tuned = [label for label, chosen in zip(calibration, tuning, strict=True) if chosen]
-    bare = [reader.see(shown) for label in tuned if (shown := reader.bare(label))]
+    partly = [
+        [reader.see(shown) for label in tuned if (shown := leave_out(label))]
+        for leave_out in (reader.bare, reader.silent)
+    ]
     ood_threshold = max(
         known_limit(ood, recipe.calibrate.ood_quantile)
-        for ood in (found.ood[tuning], *([encoder.predict(bare)[0].ood] if bare else []))
+        for ood in (found.ood[tuning], *(encoder.predict(views)[0].ood for views in partly if views))
     )
     return Learned(
         graph=graph,

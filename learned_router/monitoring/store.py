@@ -275,9 +275,12 @@ class Store:
 
     def _check(self, connection: sqlite3.Connection) -> bool:
         """Whether the file is still blank. Raises InputError when another program, or a later version of ours, wrote it."""
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+        application, version, tables = _identity(connection)
+        if application == 0 and (version or tables) and not connection.in_transaction:
+            # perhaps read while another process began the file: once more, with nobody writing
+            connection.execute("BEGIN IMMEDIATE")
+            application, version, tables = _identity(connection)
+            connection.execute("ROLLBACK")
         if (application, version, tables) == (0, 0, 0):
             return True
         if application != APPLICATION_ID:
@@ -293,6 +296,13 @@ class Store:
         if isinstance(error, sqlite3.OperationalError):
             return InputError(f"{self.path}: {error}; see that the file and its folder can be written, and try again")
         return InputError(f"{self.path}: damaged or no state file ({error}); restore it, or begin a new one elsewhere")
+
+
+def _identity(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Whose file it is, of which version, and how many tables it has."""
+    looks = ("PRAGMA application_id", "PRAGMA user_version", "SELECT COUNT(*) FROM sqlite_master")
+    application, version, tables = (int(connection.execute(look).fetchone()[0]) for look in looks)
+    return application, version, tables
 
 
 def _read_slice(connection: sqlite3.Connection, artifact: str, mode: str, name: str) -> SliceState | None:
