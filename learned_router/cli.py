@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json as stdlib_json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -115,14 +116,17 @@ def info(router: ArtifactFolder, json: JsonFlag = False) -> None:
     for name, point in config.modes.items():
         default = " (default)" if name == config.default_mode else ""
         modes.add_row(
-            name + default, exact_percent(point.target), _threshold(point.threshold), _certified(point.certified)
+            name + default,
+            exact_percent(point.target),
+            _threshold(point.threshold, point.steps),
+            _certified(point.certified),
         )
     output.print(tiers, modes)
     if config.gate:
         gated = Table("mode", "router", "gate", "certified", title="Thresholds with the gate", title_justify="left")
         for name, point in config.modes.items():
             if point.gated:
-                both = (_threshold(point.gated.route), _threshold(point.gated.accept))
+                both = [_threshold(value, point.gated.steps) for value in (point.gated.route, point.gated.accept)]
                 gated.add_row(name, *both, _certified(point.gated.certified))
         output.print(gated)
         calls = ", ".join(f"{tier} {cost:.4f}" for tier, cost in config.call_costs.items())
@@ -141,7 +145,10 @@ def info(router: ArtifactFolder, json: JsonFlag = False) -> None:
     )
 
 
-def _threshold(value: float) -> str:
+def _threshold(value: float, steps: Collection[str]) -> str:
+    """steps: those that have thresholds of their own, which the certificate tells one by one."""
+    if steps:
+        return "by step"
     return f"{value:.4f}" if value > NEVER_DOWN else "never down"
 
 

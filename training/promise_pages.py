@@ -47,7 +47,10 @@ def _modes_table(config: Config, statements: dict[str, Statement], *, gated: boo
         point = config.modes[mode]
         default = " (default)" if mode == config.default_mode else ""
         both = (point.gated.route, point.gated.accept) if gated and point.gated else (point.threshold,)
-        thresholds = " | ".join(f"{value:.4f}" if value > NEVER_DOWN else "never down" for value in both)
+        by_step = bool(point.gated.steps) if gated and point.gated else bool(point.steps)
+        thresholds = " | ".join(
+            "by step" if by_step else f"{value:.4f}" if value > NEVER_DOWN else "never down" for value in both
+        )
         down = below_top(statement.shares)
         rows.append(
             f"| {mode}{default} | {exact_percent(statement.target)} | {_yes(statement)} | {thresholds} | "
