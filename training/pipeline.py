@@ -129,6 +129,7 @@ def train(
     seen = (learned.quality[rows], learned.truth[rows], learned.weight[rows])
     points = {mode: choose_threshold(*seen, target, learned.in_range[rows]) for mode, target in recipe.modes.items()}
     learned_gate, judged, pairs = None, None, {}
+    telling = expects_logprobs(answers["train"])
     if not why_no_gate:
         learned_gate = calibrate_and_export(
             gate_net,
@@ -146,7 +147,7 @@ def train(
             learned_gate,
             labels.tiers,
             recipe.gate.rules,
-            telling=expects_logprobs(answers["train"]),
+            telling=telling,
         )
         rows = rows & judged.there
         pairs = choose_pairs(
@@ -194,7 +195,7 @@ def train(
         )
     networks = {"router": learned} | ({"gate": learned_gate} if learned_gate else {})
     config = _configure(
-        out.name, labels, recipe, tiers, learned, learned_gate, promises.modes, fingerprints, costs, seed
+        out.name, labels, recipe, tiers, learned, learned_gate, telling, promises.modes, fingerprints, costs, seed
     )
     evaluation: Evaluation | None = None
 
@@ -297,6 +298,7 @@ def _configure(
     tiers: tuple[Tier, ...],
     learned: Learned,
     gate: Learned | None,
+    telling: bool,
     modes: dict[str, Mode],
     fingerprints: Fingerprints,
     costs: CostModel,
@@ -326,7 +328,7 @@ def _configure(
             ood_threshold=gate.ood_threshold,
             confidence=gate.confidence[0],
             rules=recipe.gate.rules,
-            expects_logprobs=expects_logprobs(answered_labels(labels.of("train"), labels.tiers)),
+            expects_logprobs=telling,
         ),
         provenance=Provenance(
             recipe=recipe.name,
