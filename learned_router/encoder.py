@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,8 @@ from learned_router.view import AnswerViewSpec, View, ViewSpec
 
 INPUTS = ("input_ids", "attention_mask", "features")
 OUTPUTS = ("quality", "step", "ood")
+# texts of views, of a few kilobytes each, whose tokens are remembered
+SEGMENTS_KEPT: Final = 256
 
 
 class Prediction(NamedTuple):
@@ -36,6 +39,8 @@ class Packer:
         tokenizer.no_truncation()
         self._tokenizer = tokenizer
         self._spec = spec
+        # an agent sends the same tools and the same system prompt with every call
+        self._often = lru_cache(maxsize=SEGMENTS_KEPT)(self._tokenize)
         self._start = self._special("[CLS]", "<s>")
         self._separator = self._special("[SEP]", "</s>")
         self.padding = self._special("[PAD]", "<pad>")
@@ -62,11 +67,12 @@ class Packer:
     def pack(self, view: View) -> tuple[list[int], bool]:
         """Token ids of one view, at most ``spec.max_tokens``, and whether anything was left out."""
         present = [index for index, segment in enumerate(view.segments) if segment]
-        texts = [view.segments[index] for index in present]
-        encoded = [e.ids for e in self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)] if texts else []
-        parts = dict(zip(present, encoded, strict=True))
-        room = self._spec.max_tokens - 1 - len(parts)  # the start token and one separator a part
         last_index = len(view.segments) - 1
+        parts = {
+            index: self._tokenize(view.segments[index]) if index == last_index else self._often(view.segments[index])
+            for index in present
+        }
+        room = self._spec.max_tokens - 1 - len(parts)  # the start token and one separator a part
         last = parts.get(last_index, [])
         budgets = [min(len(parts.get(i, ())), budget) for i, budget in enumerate(self._spec.budgets)]
         spare = room - sum(budgets) - len(last)
@@ -83,6 +89,11 @@ class Packer:
             ids += segment
             ids.append(self._separator)
         return ids, cut
+
+    def _tokenize(self, text: str) -> list[int]:
+        """Token ids, not to be changed. One text at a time: the library hands several to threads, and that takes longer."""
+        ids: list[int] = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
+        return ids
 
     def batch(
         self, packed: Sequence[Sequence[int]], multiple_of: int = 1
