@@ -19,9 +19,10 @@ from learned_router.errors import (
     MissingExtraError,
 )
 from learned_router.gate import Acceptance
+from learned_router.loaded import Decision
 from learned_router.patterns.cascade import Cascade
 from learned_router.policy import Reason
-from learned_router.router import Decision, Router
+from learned_router.router import Router
 
 __all__ = [
     "Acceptance",

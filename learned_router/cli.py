@@ -19,10 +19,11 @@ from rich.table import Table
 from learned_router import __version__, monitor_command, pipeline_commands
 from learned_router.certificate import exact_percent, find_certificate
 from learned_router.errors import InputError, LearnedRouterError
+from learned_router.loaded import Decision
 from learned_router.pipeline_commands import missing_package
 from learned_router.policy import NEVER_DOWN
 from learned_router.replay import read_references, replay
-from learned_router.router import Decision, Router
+from learned_router.router import Router
 from learned_router.terminal import ArtifactFolder, JsonFlag, errors, output, print_json, show_certificate
 
 app = typer.Typer(

@@ -10,8 +10,9 @@ import msgspec
 from learned_router.answer import Output
 from learned_router.errors import ArtifactError, InputError
 from learned_router.gate import Acceptance
+from learned_router.loaded import Decision
 from learned_router.request import Request
-from learned_router.router import Decision, Router
+from learned_router.router import Router
 
 # int8 arithmetic differs between processors by about this much; tiers are compared exactly, away from thresholds
 QUALITY_TOLERANCE = 0.02

@@ -23,6 +23,7 @@ FLOORS = (
     {"view"},
     {"artifact", "encoder", "limits"},
     {"gate", "certificate"},
+    {"loaded"},
     {"router"},
     {"replay", "patterns", "monitoring"},
     {"__init__"},

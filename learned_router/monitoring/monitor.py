@@ -15,13 +15,14 @@ import msgspec
 
 from learned_router.certificate import find_certificate
 from learned_router.errors import InputError
+from learned_router.loaded import Decision
 from learned_router.monitoring.drift import WINDOWS
 from learned_router.monitoring.promises import Promise, Promises, promises_of
 from learned_router.monitoring.sampling import AUDITS, TRAFFIC, check_share, fingerprint, is_picked
 from learned_router.monitoring.store import Audit, Reference, Store, WindowState
 from learned_router.policy import Reason
 from learned_router.request import STEPS, kind_of
-from learned_router.router import Decision, Router
+from learned_router.router import Router
 
 
 class SliceReport(msgspec.Struct, frozen=True):

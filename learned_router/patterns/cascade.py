@@ -13,9 +13,10 @@ import msgspec
 
 from learned_router.errors import InputError
 from learned_router.gate import Acceptance
+from learned_router.loaded import Decision
 from learned_router.pricing import Price
 from learned_router.request import Message, Request, parse_request
-from learned_router.router import Decision, Router
+from learned_router.router import Router
 
 Answer = TypeVar("Answer")
 # model and request (messages, tools, …: what a chat-completions call takes beside the model) → the model's answer

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from learned_router import Router, __version__
+from learned_router import Decision, Router, __version__
 from learned_router.cli import main
-from learned_router.router import Decision
 
 PROMPT = "count the orders of today"
 GOOD_LINES: tuple[Any, ...] = (
