@@ -13,6 +13,7 @@ from typing import Any
 from learned_router.errors import (
     ArtifactError,
     ExportError,
+    InferenceError,
     InputError,
     LabelError,
     LearnedRouterError,
@@ -30,6 +31,7 @@ __all__ = [
     "Cascade",
     "Decision",
     "ExportError",
+    "InferenceError",
     "InputError",
     "LabelError",
     "LearnedRouterError",

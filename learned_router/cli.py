@@ -160,7 +160,7 @@ def _certified(certified: bool) -> str:
 @app.command()
 def check(router: ArtifactFolder, json: JsonFlag = False) -> None:
     """Check every file of an artifact and replay its reference decisions; exit code 1 when one differs."""
-    loaded = Router.load(router)
+    loaded = Router.load(router, strict=True)
     total, problems = len(read_references(loaded)), replay(loaded)
     if json:
         print_json({"router": loaded.name, "references": total, "problems": problems})

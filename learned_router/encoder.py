@@ -30,6 +30,13 @@ class Prediction(NamedTuple):
     ood: npt.NDArray[np.float32]
 
 
+def check_finite(prediction: Prediction) -> None:
+    """Raises ValueError where a number is none: a distance that is not finite would pass for a small one."""
+    for name, value in prediction._asdict().items():
+        if not np.isfinite(value).all():
+            raise ValueError(f"the graph predicts {name} that is not finite")
+
+
 class Packer:
     """Views to token ids: special tokens between the segments, each within its budget. Shared with training."""
 

@@ -5,6 +5,7 @@ LearnedRouterError
 │   └── LabelError      labels that cannot train, calibrate or evaluate a router
 ├── ArtifactError       an artifact folder that is missing, damaged, tampered with or of another version
 │   └── ExportError     an artifact that was refused while it was being written
+├── InferenceError      a request could not be decided though it is one; raised by strict routers alone
 └── MissingExtraError   a command or function needs an optional extra that is not installed
 """
 
@@ -27,6 +28,10 @@ class ArtifactError(LearnedRouterError):
 
 class ExportError(ArtifactError):
     """An artifact refused during export: the graph disagrees with the model, or the disk could not hold it."""
+
+
+class InferenceError(LearnedRouterError, RuntimeError):
+    """A request that is none of the caller's fault could not be decided: no memory, or a session or number that broke."""
 
 
 class MissingExtraError(LearnedRouterError, ImportError):

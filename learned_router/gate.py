@@ -9,9 +9,9 @@ import msgspec
 from learned_router.answer import Output
 from learned_router.answers.features import find_failures
 from learned_router.artifact import Artifact, GateConfig
-from learned_router.encoder import Encoder, Packer, Prediction
+from learned_router.encoder import Encoder, Packer, Prediction, check_finite
 from learned_router.errors import ArtifactError
-from learned_router.policy import Reason, as_good_probability, judge_output
+from learned_router.policy import GatedPoint, Reason, as_good_probability, judge_output
 from learned_router.request import Request
 from learned_router.served import Served
 from learned_router.view import make_answer_view, place_of
@@ -28,7 +28,7 @@ class Acceptance(msgspec.Struct, frozen=True):
     tier, in [0, 1]. regret: predicted quality given up by keeping it, in quality units; threshold: the regret that the
     mode allows, less of it where the answer tells no token probabilities and those of training did. ood: distance from the
     training data, 1.0 being the limit. truncated: the view left out a part of the answer. router: name and hash of the
-    artifact.
+    artifact. Of ``Reason.ROUTER_ERROR`` nothing was predicted: the answer has quality 0 and confidence 0, the top tier's 1.
     """
 
     accept: bool
@@ -89,7 +89,10 @@ class Gate:
         self._tiers = tuple(tier.name for tier in artifact.config.tiers)
 
     def look(self, requests: Sequence[Request], outputs: Sequence[Output], tier: str) -> Seen:
-        """Predictions for answers of one tier, which is not the top one, and what is certainly wrong with each."""
+        """Predictions for answers of one tier, which is not the top one, and what is certainly wrong with each.
+
+        Raises ValueError for predictions that are not finite, and whatever onnxruntime does.
+        """
         place = place_of(tier, self._tiers)
         views = [
             make_answer_view(request, output, place, self._config.view)
@@ -104,13 +107,13 @@ class Gate:
             for request, output in zip(requests, outputs, strict=True)
         ]
         silent = [self._config.expects_logprobs and output.logprobs is None for output in outputs]
-        return Seen(tier, *self._encoder.predict(views), failures, silent)
+        prediction, cuts = self._encoder.predict(views)
+        check_finite(prediction)
+        return Seen(tier, prediction, cuts, failures, silent)
 
     def decide(self, seen: Seen, mode: str, steps: Sequence[str | None]) -> list[Acceptance]:
         """What a mode makes of what was seen. steps: of the requests, None where it is not known."""
-        target, point = self._modes[mode].target, self._modes[mode].gated
-        if point is None:  # the artifact's reader refuses a gate without it
-            raise ValueError(f"mode {mode!r} has no threshold of the gate")
+        target, point = self._modes[mode].target, self._point(mode)
         found = []
         for quality, ood, cut, failures, silent, step in zip(
             seen.prediction.quality, seen.prediction.ood, seen.cuts, seen.failures, seen.silent, steps, strict=True
@@ -139,3 +142,25 @@ class Gate:
                 )
             )
         return found
+
+    def refuse(self, mode: str, tier: str, step: str | None) -> Acceptance:
+        """What is said of an answer that could not be looked at: not kept, and predicted to be worth nothing."""
+        return Acceptance(
+            accept=False,
+            tier=tier,
+            reason=Reason.ROUTER_ERROR,
+            confidence=0.0,
+            quality={tier: 0.0, self._tiers[-1]: 1.0},
+            regret=1.0,
+            threshold=self._point(mode).accept_of(step),
+            ood=0.0,
+            truncated=False,
+            mode=mode,
+            router=self._name,
+        )
+
+    def _point(self, mode: str) -> GatedPoint:
+        point = self._modes[mode].gated
+        if point is None:  # the artifact's reader refuses a gate without it
+            raise ValueError(f"mode {mode!r} has no threshold of the gate")
+        return point

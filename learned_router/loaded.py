@@ -9,12 +9,12 @@ from typing import Final
 import msgspec
 
 from learned_router.artifact import Artifact, read_artifact
-from learned_router.encoder import Encoder, Packer, Prediction
+from learned_router.encoder import Encoder, Packer, Prediction, check_finite
 from learned_router.errors import ArtifactError, InputError
 from learned_router.gate import Gate
 from learned_router.limits import find_blocked, find_refusal
 from learned_router.policy import Choice, Reason, as_good_probability, choose_tier
-from learned_router.request import Request, kind_of
+from learned_router.request import STEPS, Request, kind_of
 from learned_router.served import Served
 from learned_router.view import make_view
 
@@ -26,7 +26,8 @@ class Decision(msgspec.Struct, frozen=True):
     good as the top tier's. quality: predicted quality by tier, in [0, 1]. regret: predicted quality given up, in quality
     units; threshold: the regret that the mode allows. step: the step given, or the one predicted. ood: distance from
     the training data, 1.0 being the limit. truncated: the view left out a part of the request's last message.
-    router: name and hash of the artifact.
+    router: name and hash of the artifact. Of ``Reason.ROUTER_ERROR`` nothing was predicted: every lower tier has quality
+    0 and the top one 1, so that whatever is made of them leads up; ood is 0, and a step that was not given is "other".
     """
 
     tier: str
@@ -119,8 +120,13 @@ class Loaded:
         return self.gate
 
     def look(self, requests: Sequence[Request]) -> tuple[Prediction, list[bool]]:
-        """What the graph says of each request, before any threshold, and whether its view was cut."""
-        return self._encoder.predict([make_view(request, self.config.view) for request in requests])
+        """What the graph says of each request, before any threshold, and whether its view was cut.
+
+        Raises ValueError for predictions that are not finite, and whatever onnxruntime does.
+        """
+        seen = self._encoder.predict([make_view(request, self.config.view) for request in requests])
+        check_finite(seen[0])
+        return seen
 
     def decide(
         self, requests: Sequence[Request], seen: tuple[Prediction, list[bool]], mode: str, *, gated: bool
@@ -135,6 +141,25 @@ class Loaded:
                 requests, prediction.quality, prediction.step, prediction.ood, cuts, strict=True
             )
         ]
+
+    def send_up(self, mode: str, step: object, *, gated: bool) -> Decision:
+        """The decision for a request that could not be decided. step: as the call gave it, or None."""
+        top = self.tiers[-1]
+        known = step if isinstance(step, str) and step in STEPS else STEPS[-1]
+        return Decision(
+            tier=top,
+            model=self.served.models[top],
+            reason=Reason.ROUTER_ERROR,
+            confidence=1.0,
+            quality={tier: float(tier == top) for tier in self.tiers},
+            regret=0.0,
+            threshold=self.config.modes[mode].threshold_of(known, gated=gated),
+            step=known,
+            ood=0.0,
+            truncated=False,
+            mode=mode,
+            router=self.name,
+        )
 
     def _decision(
         self, request: Request, mode: str, gated: bool, quality: list[float], step_index: int, ood: float, cut: bool

@@ -66,7 +66,7 @@ def monitor(
     json: JsonFlag = False,
 ) -> None:
     """Hold a router's promises against audited calls; exit code 3 on an alarm. No call is counted twice."""
-    loaded = Router.load(router)
+    loaded = Router.load(router, strict=True)
     own = read_promises(promises) if promises else None
     watch = Monitor(loaded, state, gated=gated, promises=own, alpha=alpha)
     with closing(watch):

@@ -316,7 +316,7 @@ def evaluate(
     """Measure a router on labels it has not seen, beside random, length, category, kNN, regressions and the oracle."""
     label_set, report = _training("labels").load_labels(labels), _training("report")
     _tell_skipped(label_set.skipped)
-    loaded = Router.load(router)
+    loaded = Router.load(router, strict=True)
     evaluation = _training("evaluate").evaluate(
         loaded,
         label_set.labels,

@@ -23,6 +23,9 @@ class Reason(enum.StrEnum):
     ALARM = "alarm"  # the monitor found the promise broken for such calls: the top tier until certified anew
     CHANGED_TOOL = "changed_tool"  # a tool that the labels always showed with one schema has another: the top tier
     UNKNOWN_MODEL = "unknown_model"  # a tier is served by another model than the one that the labels are about
+    ROUTER_ERROR = (
+        "router_error"  # the router itself failed, out of memory or broken: the top tier; counted, never raised
+    )
     # of an answer alone: what is certainly wrong with it
     EMPTY_OUTPUT = "empty_output"  # neither text nor a call
     UNREADABLE_ARGUMENTS = "unreadable_arguments"  # a call's arguments are no object

@@ -8,9 +8,10 @@ from typing import Any, Final
 import msgspec
 
 from learned_router.answer import Output
-from learned_router.errors import ArtifactError, InputError
+from learned_router.errors import ArtifactError, InferenceError, InputError
 from learned_router.gate import Acceptance
 from learned_router.loaded import Decision
+from learned_router.policy import Reason
 from learned_router.request import Request
 from learned_router.router import Router
 
@@ -57,8 +58,11 @@ def replay(router: Router) -> list[str]:
         place = f"reference.jsonl:{number} ({expected.mode})"
         try:
             decision = _decide_again(router, expected)
-        except InputError as error:
+        except (InputError, InferenceError) as error:
             problems.append(f"{place}: cannot be decided: {error}")
+            continue
+        if decision.reason is Reason.ROUTER_ERROR:
+            problems.append(f"{place}: cannot be decided: {router.errors.last}")
             continue
         if expected.quality.keys() != decision.quality.keys():
             problems.append(

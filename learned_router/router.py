@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from learned_router.answer import parse_output
 from learned_router.artifact import Artifact, Config, read_artifact, shipped_artifact
 from learned_router.encoder import Prediction
-from learned_router.errors import InputError
+from learned_router.errors import InferenceError, InputError, LearnedRouterError
+from learned_router.failures import Errors, Failures, describe
 from learned_router.gate import Acceptance
 from learned_router.loaded import Decision, Loaded, Options
 from learned_router.policy import Mode
 from learned_router.request import Request, kind_of, parse_request
+
+# Where the class of a panic in tokenizers' Rust says it is from; it is no Exception.
+RUST_PANICS: Final = "pyo3_runtime"
 
 
 class Router:
@@ -28,8 +33,10 @@ class Router:
         threads: int = 1,
         models: Mapping[str, str] | None = None,
         aliases: Mapping[str, Collection[str]] | None = None,
+        strict: bool = False,
     ) -> None:
         self._loaded = Loaded(artifact, Options(mode, threads, models or {}, aliases or {}))
+        self._strict, self._failures = strict, Failures()
 
     @classmethod
     def load(
@@ -40,6 +47,7 @@ class Router:
         threads: int = 1,
         models: Mapping[str, str] | None = None,
         aliases: Mapping[str, Collection[str]] | None = None,
+        strict: bool = False,
     ) -> Router:
         """Load an artifact folder, checked file by file; without ``path`` the one that ships with the package.
 
@@ -48,10 +56,12 @@ class Router:
         models: by tier, the model that serves it, where that is another name than the artifact's; a decision then names
         it. A tier of another model than the artifact was trained for is not taken, and if the top tier is, no other is.
         aliases: by tier, further names of the very model it was trained for.
+        strict: where the router itself fails, out of memory or by a broken session, raise InferenceError; else the call
+        goes to the top tier with ``Reason.ROUTER_ERROR``, is counted in ``errors`` and told to the log "learned_router".
         Raises ArtifactError when the folder cannot be trusted, InputError when mode or tier is not in it.
         """
         artifact = read_artifact(shipped_artifact() if path is None else Path(path))
-        return cls(artifact, mode=mode, threads=threads, models=models, aliases=aliases)
+        return cls(artifact, mode=mode, threads=threads, models=models, aliases=aliases, strict=strict)
 
     @property
     def name(self) -> str:
@@ -90,6 +100,11 @@ class Router:
         """Whether the artifact was trained with answers, so that ``accept`` works."""
         return self._loaded.gate is not None
 
+    @property
+    def errors(self) -> Errors:
+        """How many calls could not be decided since this router was loaded, in this process, and what the latest met."""
+        return self._failures.errors
+
     def route(
         self,
         request: Any,
@@ -103,9 +118,14 @@ class Router:
 
         tools, step: as in the request, and winning over it. mode: the operating point, instead of the router's own.
         gated: the answer will be shown to ``accept`` before it is trusted, so that more may be tried.
-        Raises InputError naming the field when the request is none, or when there is no gate and ``gated`` is asked for.
+        Raises InputError naming the field when the request is none, or when there is no gate and ``gated`` is asked for;
+        a strict router also InferenceError.
         """
-        return self._decide([parse_request(request, tools=tools, step=step)], mode, gated)[0]
+        loaded = self._loaded
+        name = loaded.mode_of(mode)
+        if gated:
+            loaded.known_gate()
+        return self._decide(loaded, request, tools, step, name, gated)
 
     def accept(
         self,
@@ -125,7 +145,7 @@ class Router:
         step are meant where no other is given. tier: whose answer it is; of a router with two tiers it can only be the lower
         one's.
         Raises InputError naming the field when request or output is none, when the tier is not a lower one or not said
-        where there are several, and when the artifact has no gate.
+        where there are several, and when the artifact has no gate; a strict router also InferenceError.
         """
         if decision is not None:
             if not isinstance(decision, Decision):
@@ -135,9 +155,14 @@ class Router:
         said = None if decision is None else decision.step
         loaded = self._loaded
         name, gate, lower = loaded.mode_of(mode), loaded.known_gate(), loaded.lower_tier(tier)
-        parsed = parse_request(request, tools=tools, step=step)
-        seen = gate.look([parsed], [parse_output(output)], lower)
-        return gate.decide(seen, name, [parsed.step or said])[0]
+        try:
+            with _telling(loaded):
+                parsed = parse_request(request, tools=tools, step=step)
+                seen = gate.look([parsed], [parse_output(output)], lower)
+                return gate.decide(seen, name, [parsed.step or said])[0]
+        except InferenceError as error:
+            self._count(loaded, error)
+            return gate.refuse(name, lower, said)
 
     def accept_modes(
         self,
@@ -150,46 +175,116 @@ class Router:
         """What ``accept`` says in every mode of many answers of one tier, at the cost of one: for evaluation.
 
         steps: whose thresholds hold, as ``Decision.step`` tells them; those of the requests if not given.
-        Raises InputError as ``accept`` does.
+        Raises InputError as ``accept`` does, and InferenceError, strict or not.
         """
         loaded = self._loaded
         gate, lower = loaded.known_gate(), loaded.lower_tier(tier)
-        parsed = _parse_all(requests)
-        seen = gate.look(parsed, [parse_output(output) for output in outputs], lower)
-        known = [request.step for request in parsed] if steps is None else steps
-        return {mode: gate.decide(seen, mode, known) for mode in loaded.config.modes}
+        with _telling(loaded):
+            parsed = _parse_all(_listed(requests))
+            seen = gate.look(parsed, [parse_output(output) for output in outputs], lower)
+            known = [request.step for request in parsed] if steps is None else steps
+            return {mode: gate.decide(seen, mode, known) for mode in loaded.config.modes}
 
     def route_batch(self, requests: Sequence[Any], *, mode: str | None = None, gated: bool = False) -> list[Decision]:
         """Decide many requests in one go, in order; the very decisions that ``route`` takes one by one.
 
-        Raises InputError naming the request and the field when one of them is none.
+        Raises InputError naming the request and the field when one of them is none; a strict router also InferenceError.
+        Else one that cannot be decided goes up alone.
         """
-        return self._decide(_parse_all(requests), mode, gated)
+        loaded = self._loaded
+        name = loaded.mode_of(mode)
+        if gated:
+            loaded.known_gate()
+        listed = _listed(requests)
+        try:
+            with _telling(loaded):
+                parsed = _parse_all(listed)
+                return loaded.decide(parsed, loaded.look(parsed), name, gated=gated)
+        except InferenceError:
+            if self._strict:
+                raise
+        decisions = []
+        for index, request in enumerate(listed):
+            with _placing(index):
+                decisions.append(self._decide(loaded, request, None, None, name, gated))
+        return decisions
 
     def route_modes(self, requests: Sequence[Any], *, gated: bool = False) -> dict[str, list[Decision]]:
         """The decisions of ``route_batch`` in every mode, at the cost of one: for evaluation.
 
-        Raises InputError naming the request and the field when one of them is none.
+        Raises InputError naming the request and the field when one of them is none, and InferenceError, strict or not.
         """
-        loaded, parsed = self._loaded, _parse_all(requests)
-        seen = loaded.look(parsed)
-        return {mode: loaded.decide(parsed, seen, mode, gated=gated) for mode in loaded.config.modes}
+        loaded = self._loaded
+        with _telling(loaded):
+            parsed = _parse_all(_listed(requests))
+            seen = loaded.look(parsed)
+            return {mode: loaded.decide(parsed, seen, mode, gated=gated) for mode in loaded.config.modes}
 
     def predict(self, requests: Sequence[Request]) -> Prediction:
-        """What the graph says of each request, before any threshold: for evaluation and for choosing thresholds."""
-        return self._loaded.look(requests)[0]
+        """What the graph says of each request, before any threshold: for evaluation and for choosing thresholds.
 
-    def _decide(self, requests: Sequence[Request], mode: str | None, gated: bool) -> list[Decision]:
+        Raises InferenceError, strict or not.
+        """
         loaded = self._loaded
-        name = loaded.mode_of(mode)
-        return loaded.decide(requests, loaded.look(requests), name, gated=gated)
+        with _telling(loaded):
+            return loaded.look(requests)[0]
+
+    def _decide(
+        self,
+        loaded: Loaded,
+        request: Any,
+        tools: Sequence[Mapping[str, Any]] | None,
+        step: str | None,
+        mode: str,
+        gated: bool,
+    ) -> Decision:
+        parsed: Request | None = None
+        try:
+            with _telling(loaded):
+                parsed = parse_request(request, tools=tools, step=step)
+                return loaded.decide([parsed], loaded.look([parsed]), mode, gated=gated)[0]
+        except InferenceError as error:
+            self._count(loaded, error)
+            return loaded.send_up(mode, parsed.step if parsed else step, gated=gated)
+
+    def _count(self, loaded: Loaded, error: InferenceError) -> None:
+        """Count it and go on, or raise it where the caller asked for that."""
+        if self._strict:
+            raise error
+        self._failures.add(loaded.name, error.__cause__ or error)
+
+
+@contextmanager
+def _telling(loaded: Loaded) -> Iterator[None]:
+    """Whatever goes wrong inside is an InferenceError, but for what the package raises on purpose."""
+    try:
+        yield
+    except LearnedRouterError:
+        raise
+    except BaseException as error:  # what onnxruntime raises has no class of its own
+        if not isinstance(error, Exception) and type(error).__module__ != RUST_PANICS:
+            raise  # the user, or whoever ends the process
+        raise InferenceError(f"{loaded.name}: a call could not be decided ({describe(error)})") from error
+
+
+@contextmanager
+def _placing(index: int) -> Iterator[None]:
+    """An InputError raised inside says which request of many it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"requests[{index}]: {error}") from None
+
+
+def _listed(requests: Sequence[Any]) -> list[Any]:
+    if isinstance(requests, str | bytes | Mapping) or not isinstance(requests, Iterable):
+        raise InputError(f"requests is {kind_of(requests)}; give a list of requests")
+    return list(requests)
 
 
 def _parse_all(requests: Sequence[Any]) -> list[Request]:
     parsed = []
     for index, request in enumerate(requests):
-        try:
+        with _placing(index):
             parsed.append(parse_request(request))
-        except InputError as error:
-            raise InputError(f"requests[{index}]: {error}") from None
     return parsed

@@ -196,9 +196,9 @@ def write_artifact(
             _kept_old(target).rename(target)
         aside.mkdir(parents=True)
         _write_all(aside, target, config, contents)
-        measured = measure(Router.load(aside, mode=config.default_mode))
+        measured = measure(Router.load(aside, mode=config.default_mode, strict=True))
         _write_all(aside, target, config, {**contents, **measured})
-        problems = replay(Router.load(aside, mode=config.default_mode))
+        problems = replay(Router.load(aside, mode=config.default_mode, strict=True))
         if problems:
             raise ExportError(f"{target}: the exported router does not repeat its own decisions: {problems[0]}")
         _swap(aside, target)
@@ -206,7 +206,7 @@ def write_artifact(
         raise _not_written(target, error) from None
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return Router.load(target, mode=config.default_mode)
+    return Router.load(target, mode=config.default_mode, strict=True)
 
 
 def _write_all(folder: Path, target: Path, config: Config, contents: Mapping[str, bytes]) -> None:

@@ -56,7 +56,7 @@ def measure_footprint(artifact: Path, *, repeats: int = REPEATS) -> Footprint:
     Graphs and tokenizer are weighed; the other files tell of them and weigh next to nothing. Raises ArtifactError when the
     artifact cannot be loaded.
     """
-    router = Router.load(artifact, threads=1)
+    router = Router.load(artifact, threads=1, strict=True)
     spec, gate = router.config.view, router.config.gate
     packer = Packer.load(artifact / "tokenizer.json", spec)
     draw = random.Random(0)

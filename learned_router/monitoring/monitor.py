@@ -136,6 +136,8 @@ class Monitor:
         as ``Router.route`` does, and when the state file cannot be used.
         """
         decision = self.router.route(request, tools=tools, step=step, mode=mode, gated=self._gated)
+        if decision.reason is Reason.ROUTER_ERROR:  # tells nothing of the traffic, and is at the top already
+            return decision
         if self._references and is_picked(uuid.uuid4().hex if id is None else id, self._traffic_share, TRAFFIC):
             self._count(decision)
         promise = self.promises.slice_of(decision.mode, decision.step)

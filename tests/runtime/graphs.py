@@ -6,9 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from learned_router.encoder import INPUTS
+
+
+def token_graph(outputs: Mapping[str, Any], table: Any, added_to: str) -> bytes:
+    """As ``constant_graph``, but ``added_to`` grows by ``table[id]`` for each token; an id beyond the table fails."""
+    model = onnx.load_from_string(constant_graph(outputs))
+    node = next(node for node in model.graph.node if node.output[0] == added_to)
+    node.op_type, node.input[:] = "Add", [node.input[0], "of_tokens"]
+    model.graph.node.insert(0, helper.make_node("ReduceSum", ["by_token"], ["of_tokens"], keepdims=0))
+    model.graph.node.insert(0, helper.make_node("Gather", ["table", "input_ids"], ["by_token"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(table, dtype=np.float32), "table"))
+    return bytes(model.SerializeToString())
 
 
 def constant_graph(outputs: Mapping[str, Any], inputs: tuple[str, ...] = INPUTS) -> bytes:
