@@ -104,16 +104,10 @@ def read_artifact(path: Path) -> Artifact:
         if name not in config.files:
             raise ArtifactError(f"{path / CONFIG}: 'files' has no hash of {name}; export the artifact again")
     graphs: dict[str, bytes] = {}
-    for name, expected in config.files.items():
+    for name in config.files:
         if name != os.path.basename(name) or name in ("", ".", "..") or "\0" in name:
             raise ArtifactError(f"{path / CONFIG}: file name {name!r} points outside the folder; export it again")
-        content = _read(path / name)
-        found = hashlib.sha256(content).hexdigest()
-        if found != expected:
-            raise ArtifactError(
-                f"{path / name}: sha256 is {found[:12]}…, config.json says {expected[:12]}…; "
-                "the file was changed or cut short. Restore the artifact or export it again"
-            )
+        content = check_file(path, config, name)
         if name in ("model.onnx", GATE):
             graphs[name] = content
     return Artifact(
@@ -123,6 +117,18 @@ def read_artifact(path: Path) -> Artifact:
         graph=graphs["model.onnx"],
         gate=graphs[GATE] if config.gate else None,
     )
+
+
+def check_file(folder: Path, config: Config, name: str) -> bytes:
+    """A file of an artifact that was read before, read again. Raises ArtifactError where it is no longer the same."""
+    content = _read(folder / name)
+    found, expected = hashlib.sha256(content).hexdigest(), config.files[name]
+    if found != expected:
+        raise ArtifactError(
+            f"{folder / name}: sha256 is {found[:12]}…, config.json says {expected[:12]}…; "
+            "the file was changed or cut short. Restore the artifact or export it again"
+        )
+    return content
 
 
 def parse_config(raw: bytes, place: Path) -> Config:

@@ -87,6 +87,16 @@ class Loaded:
         """Read a folder, checked file by file, and make it ready. Raises as ``read_artifact`` and the constructor do."""
         return cls(read_artifact(path), options)
 
+    def find_lost(self, old: Loaded) -> str | None:
+        """What callers of another artifact rely on and this one has not; None where it can take the other's place."""
+        if self.tiers != old.tiers:
+            return f"its tiers are {', '.join(self.tiers)}, not {', '.join(old.tiers)}"
+        if lost := [mode for mode in old.config.modes if mode not in self.config.modes]:
+            return f"it has no mode {', '.join(lost)}"
+        if old.gate is not None and self.gate is None:
+            return "it has no gate"
+        return None
+
     def known_mode(self, mode: str) -> str:
         """The mode, if the artifact has it. Raises InputError if not."""
         if not isinstance(mode, str) or mode not in self.config.modes:

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from learned_router.answer import Output
+from learned_router.artifact import check_file
 from learned_router.errors import ArtifactError, InferenceError, InputError
 from learned_router.gate import Acceptance
 from learned_router.loaded import Decision
@@ -40,7 +41,8 @@ def read_references(router: Router) -> list[Reference]:
     """The reference decisions of an artifact. Raises ArtifactError naming the line that is damaged."""
     path = router.path / "reference.jsonl"
     references = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    lines = check_file(router.path, router.config, path.name).splitlines()
+    for number, line in enumerate(lines, start=1):
         try:
             references.append(msgspec.json.decode(line, type=Reference))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

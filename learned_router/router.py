@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any, Final
 from learned_router.answer import parse_output
 from learned_router.artifact import Artifact, Config, read_artifact, shipped_artifact
 from learned_router.encoder import Prediction
-from learned_router.errors import InferenceError, InputError, LearnedRouterError
+from learned_router.errors import ArtifactError, InferenceError, InputError, LearnedRouterError
 from learned_router.failures import Errors, Failures, describe
 from learned_router.gate import Acceptance
 from learned_router.loaded import Decision, Loaded, Options
@@ -35,7 +36,9 @@ class Router:
         aliases: Mapping[str, Collection[str]] | None = None,
         strict: bool = False,
     ) -> None:
-        self._loaded = Loaded(artifact, Options(mode, threads, models or {}, aliases or {}))
+        self._options = Options(mode, threads, models or {}, aliases or {})
+        # read once a call and replaced whole, so that no decision is made by parts of two artifacts
+        self._loaded = Loaded(artifact, self._options)
         self._strict, self._failures = strict, Failures()
 
     @classmethod
@@ -62,6 +65,26 @@ class Router:
         """
         artifact = read_artifact(shipped_artifact() if path is None else Path(path))
         return cls(artifact, mode=mode, threads=threads, models=models, aliases=aliases, strict=strict)
+
+    def reload(self, path: str | os.PathLike[str] | None = None) -> None:
+        """Serve another artifact from now on; without ``path`` the one that lies in the same folder now.
+
+        Mode, models, aliases and threads stay as they were given to ``load``. Calls under way end with the artifact that
+        they began with; until the new one is whole and ready, the old one serves, and it goes on serving when this raises.
+        Raises ArtifactError when the new one cannot be trusted, or lacks what callers may rely on: the same tiers in the
+        same order, every mode, a gate where there is one; InputError when ``models`` or ``mode`` are not in it.
+        """
+        old = self._loaded
+        new = Loaded.read(old.path if path is None else Path(path), self._options)
+        if lost := new.find_lost(old):
+            raise ArtifactError(
+                f"{new.path}: {lost}; {old.name} serves on. Load the other one with Router.load instead"
+            )
+        self._loaded = new
+
+    def pinned(self) -> Router:
+        """This router with the artifact that it has now, whatever is reloaded later; for work of several calls."""
+        return copy.copy(self)
 
     @property
     def name(self) -> str:
@@ -145,7 +168,8 @@ class Router:
         step are meant where no other is given. tier: whose answer it is; of a router with two tiers it can only be the lower
         one's.
         Raises InputError naming the field when request or output is none, when the tier is not a lower one or not said
-        where there are several, and when the artifact has no gate; a strict router also InferenceError.
+        where there are several, and when the artifact has no gate; a strict router also InferenceError. After a ``reload``
+        the new gate judges, also what the old artifact decided; ``pinned`` keeps both the same.
         """
         if decision is not None:
             if not isinstance(decision, Decision):

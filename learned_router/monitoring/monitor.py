@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from learned_router.artifact import CERTIFICATE, check_file
 from learned_router.certificate import find_certificate
 from learned_router.errors import InputError
 from learned_router.loaded import Decision
@@ -77,12 +78,13 @@ class Monitor:
     """A router that is watched. Keep it, as the router; threads may share it, and processes the file.
 
     state: the SQLite file, made if it is not there. What it holds belongs to the router's artifact by its hash: another
-    artifact, trained and certified anew, begins afresh in the same file. gated: whether a gate looks at the answers, so that
-    its promises are watched beside the router's, each by itself. promises: what to hold the traffic to, else the
-    artifact's own certificate. alpha: probability that a mode whose promises all hold ever has an alarm, shared out over
-    its slices in equal parts; and that traffic like the calibration split's ever has a warning. audit_share: of the calls
-    routed down, for ``wants_audit``. traffic_share: of all calls, counted to see drift; small, since calls of one session
-    are alike, and the test takes calls for independent.
+    artifact, trained and certified anew, begins afresh in the same file. After ``Router.reload`` the monitor goes on with
+    the artifact that it was made for, its promises being about no other; make a new one then.
+    gated: whether a gate looks at the answers, so that its promises are watched beside the router's, each by itself.
+    promises: what to hold the traffic to, else the artifact's own certificate. alpha: probability that a mode whose
+    promises all hold ever has an alarm, shared out over its slices in equal parts; and that traffic like the calibration
+    split's ever has a warning. audit_share: of the calls routed down, for ``wants_audit``. traffic_share: of all calls,
+    counted to see drift; small, since calls of one session are alike, and the test takes calls for independent.
     Raises InputError when state or promises cannot be used.
     """
 
@@ -99,7 +101,7 @@ class Monitor:
     ) -> None:
         if not 0.0 < check_share("alpha", alpha) < 1.0:
             raise InputError(f"alpha is {alpha}; it must lie in (0, 1), as in 0.05")
-        self.router = router
+        self.router = router = router.pinned()
         self.promises = _certified_promises(router, gated) if promises is None else promises
         self._gated = gated
         self._artifact = router.name + ("+gate" if gated else "")
@@ -283,6 +285,7 @@ class Monitor:
 
 
 def _certified_promises(router: Router, gated: bool) -> Promises:
+    check_file(router.path, router.config, CERTIFICATE)
     certificate = find_certificate(router.path)
     if certificate is None:
         raise InputError(

@@ -152,9 +152,10 @@ class _Course:
     ) -> None:
         """body: what the client is called with."""
         self._began = time.perf_counter()
-        self._router, self._request, self._body, self._prices = router, request, body, prices
-        self._models = router.models
-        self._decision = router.route(request, mode=mode, gated=True)
+        self._router = router.pinned()  # the thresholds of router and gate were chosen together
+        self._request, self._body, self._prices = request, body, prices
+        self._models = self._router.models
+        self._decision = self._router.route(request, mode=mode, gated=True)
         self._attempts: list[Attempt] = []
         self._answer: Any = None
         self._tier, self._call_began = self._decision.tier, 0.0
