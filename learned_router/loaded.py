@@ -15,6 +15,7 @@ from learned_router.gate import Gate
 from learned_router.limits import find_blocked, find_refusal
 from learned_router.policy import Choice, Reason, as_good_probability, choose_tier
 from learned_router.request import STEPS, Request, kind_of
+from learned_router.request_cache import RequestCache
 from learned_router.served import Served
 from learned_router.view import make_view
 
@@ -51,6 +52,7 @@ class Options(msgspec.Struct, frozen=True):
     threads: int = 1
     models: Mapping[str, str] = {}
     aliases: Mapping[str, Collection[str]] = {}
+    cache: int = 1024
 
 
 class Loaded:
@@ -67,6 +69,7 @@ class Loaded:
         self.name: Final = f"{config.name}@{artifact.hash[:12]}"
         self.tiers: Final = tuple(tier.name for tier in config.tiers)
         self.served: Final = Served(config.tiers, options.models, options.aliases)
+        self.cache: Final[RequestCache[Decision]] = RequestCache(options.cache)
         self.mode: Final = self.known_mode(config.default_mode if options.mode is None else options.mode)
         packer = Packer.load(artifact.path / "tokenizer.json", config.view)
         self._encoder: Final = Encoder(artifact.graph, packer, threads=options.threads)

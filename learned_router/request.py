@@ -104,7 +104,9 @@ def _parse_message(message: Any, index: int) -> Message:
     if type(message) is not dict and not isinstance(message, Mapping):
         raise InputError(f"messages[{index}] is {kind_of(message)}; it must be an object with 'role' and 'content'")
     role, content, calls = message.get("role"), message.get("content"), message.get("tool_calls")
-    if type(role) is str and type(content) is str and calls is None:  # the common case, of which a transcript has hundreds
+    if (
+        type(role) is str and type(content) is str and calls is None
+    ):  # the common case, of which a transcript has hundreds
         return Message(role, content, None, text_of(message, "tool_call_id") or None, text_of(message, "name") or None)
     if not isinstance(role, str):
         raise InputError(f"messages[{index}].role is {kind_of(role)}; it must be text such as 'user'")

@@ -9,6 +9,8 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
 
+from learned_router.errors import InputError
+
 Kept = TypeVar("Kept")
 
 
@@ -16,9 +18,9 @@ class RequestCache(Generic[Kept]):
     """What was found for the last ``size`` different keys; with size 0 nothing is ever kept."""
 
     def __init__(self, size: int) -> None:
-        """Raises ValueError for a negative size."""
-        if size < 0:
-            raise ValueError(f"cache size is {size}; give the number of requests to remember, or 0 for none")
+        """Raises InputError for what is no size."""
+        if not isinstance(size, int) or size < 0:
+            raise InputError(f"cache is {size!r}; give the number of requests to remember, or 0 for none")
         self._size = size
         self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
         self._lock = threading.Lock()

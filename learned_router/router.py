@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from learned_router.answer import parse_output
 from learned_router.artifact import Artifact, Config, read_artifact, shipped_artifact
 from learned_router.encoder import Prediction
@@ -16,7 +18,7 @@ from learned_router.errors import ArtifactError, InferenceError, InputError, Lea
 from learned_router.failures import Errors, Failures, describe
 from learned_router.gate import Acceptance
 from learned_router.loaded import Decision, Loaded, Options
-from learned_router.policy import Mode
+from learned_router.policy import Mode, Reason
 from learned_router.request import Request, kind_of, parse_request
 
 # Where the class of a panic in tokenizers' Rust says it is from; it is no Exception.
@@ -35,8 +37,9 @@ class Router:
         models: Mapping[str, str] | None = None,
         aliases: Mapping[str, Collection[str]] | None = None,
         strict: bool = False,
+        cache: int = 1024,
     ) -> None:
-        self._options = Options(mode, threads, models or {}, aliases or {})
+        self._options = Options(mode, threads, models or {}, aliases or {}, cache)
         # read once a call and replaced whole, so that no decision is made by parts of two artifacts
         self._loaded = Loaded(artifact, self._options)
         self._strict, self._failures = strict, Failures()
@@ -51,6 +54,7 @@ class Router:
         models: Mapping[str, str] | None = None,
         aliases: Mapping[str, Collection[str]] | None = None,
         strict: bool = False,
+        cache: int = 1024,
     ) -> Router:
         """Load an artifact folder, checked file by file; without ``path`` the one that ships with the package.
 
@@ -61,10 +65,11 @@ class Router:
         aliases: by tier, further names of the very model it was trained for.
         strict: where the router itself fails, out of memory or by a broken session, raise InferenceError; else the call
         goes to the top tier with ``Reason.ROUTER_ERROR``, is counted in ``errors`` and told to the log "learned_router".
+        cache: how many of the last different requests ``route`` remembers the decisions of, word for word; 0 for none.
         Raises ArtifactError when the folder cannot be trusted, InputError when mode or tier is not in it.
         """
         artifact = read_artifact(shipped_artifact() if path is None else Path(path))
-        return cls(artifact, mode=mode, threads=threads, models=models, aliases=aliases, strict=strict)
+        return cls(artifact, mode=mode, threads=threads, models=models, aliases=aliases, strict=strict, cache=cache)
 
     def reload(self, path: str | os.PathLike[str] | None = None) -> None:
         """Serve another artifact from now on; without ``path`` the one that lies in the same folder now.
@@ -148,7 +153,14 @@ class Router:
         name = loaded.mode_of(mode)
         if gated:
             loaded.known_gate()
-        return self._decide(loaded, request, tools, step, name, gated)
+        key = loaded.cache.key_of(request, tools, step, name, gated)
+        kept = loaded.cache.get(key)
+        if kept is not None:
+            return _copy(kept)
+        decision = self._decide(loaded, request, tools, step, name, gated)
+        if decision.reason is not Reason.ROUTER_ERROR:  # which the next call may be spared
+            loaded.cache.put(key, _copy(decision))
+        return decision
 
     def accept(
         self,
@@ -276,6 +288,11 @@ class Router:
         if self._strict:
             raise error
         self._failures.add(loaded.name, error.__cause__ or error)
+
+
+def _copy(decision: Decision) -> Decision:
+    """The same with a ``quality`` of its own, the one part that a caller could change."""
+    return msgspec.structs.replace(decision, quality=dict(decision.quality))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "learned_router"
 # A room may import from the rooms of lower floors only.
 FLOORS = (
     {"errors", "failures"},
-    {"request", "policy", "pricing", "model_names"},
+    {"request", "request_cache", "policy", "pricing", "model_names"},
     {"answer", "fingerprints", "request_features", "served"},
     {"answers"},
     {"view"},
