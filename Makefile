@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample encoder encoder-card shipped results readme bench bench-triples bench-gate bench-certify bench-certify-pairs bench-ood bench-monitor bench-peers encoders few-labels sizes training-time clean
+.PHONY: demo test lint sample encoder distilled encoder-card shipped results readme bench bench-triples bench-gate bench-certify bench-certify-pairs bench-ood bench-monitor bench-peers encoders few-labels sizes training-time clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -49,6 +49,11 @@ ENCODER := $(BIN)/python -m learned_router.training.pretrain $(ENCODER_LOGS:%=$(
 
 encoder: $(VENV)/.train ## pretrain exported/routing-minilm-l6 again, from the corpora
 	$(ENCODER)
+
+# The small encoder of size nano: from the same logs and our own sample, whose outcomes it does not read
+distilled: $(VENV)/.train ## distil exported/distilled-minilm-l1 again; some 20 minutes of one core
+	$(BIN)/python -m learned_router.training.distill data/sample.jsonl.gz $(ENCODER_LOGS:%=$(CORPORA)/%.jsonl.gz) \
+		--out exported/distilled-minilm-l1
 
 encoder-card: $(VENV)/.train ## measure exported/routing-minilm-l6 as it is, and write its card again
 	$(ENCODER) --card

@@ -192,6 +192,47 @@ in the repository `make encoder`, and `make encoder-card` for this card alone. W
 """
 
 
+def write_distilled_card(
+    folder: Path, about: Pretrained, missed: tuple[float, float], found: Sequence[UnseenFigures]
+) -> str:
+    """Markdown of the card of the distilled encoder in ``folder``.
+
+    missed: share of the variance of held-out texts that it does not repeat, of the middle and the last layer. found: what
+    routers' heads make of it on what it has not seen.
+    """
+    sizes = ", ".join(
+        f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in sorted(folder.glob("*.safetensors"))
+    )
+    return f"""# {folder.name}
+
+A small encoder: {about.layers} layer, with a feed-forward part of {about.ffn} units ({about.activation}), which has
+learned to repeat what all layers of `{about.encoder}` say of a text. Routers of size `nano` begin with it. It knows of no models
+and no outcomes: texts are all it has learned from. The word embeddings are those of `{about.encoder}`, unchanged; what
+is its own is kept in float16: {sizes}.
+It learned from no request that could stand in the calibration or test split of anybody's labels of these logs.
+
+## Trained on
+
+{_source_table(about)}
+
+## Measured
+
+Of 1,500 texts held out, it does not repeat {missed[0]:.0%} of the variance of the whole encoder's middle layer, and
+{missed[1]:.0%} of its last one's.
+
+{_unseen_table(found)}
+## Limits
+
+- What it was not shown, it repeats less well: texts in other languages than English, long documents, code.
+- It reads at most {about.max_tokens} tokens of a request, through the view of this package alone.
+
+## Made by
+
+`python -m learned_router.training.distill`, recipe sha256 {about.recipe_sha256[:12]}, seed {about.seed}, {about.created};
+in the repository `make distilled`. Weights it began with: see NOTICE.
+"""
+
+
 def _unseen_table(found: Sequence[UnseenFigures]) -> str:
     if not found:
         return "No source has two models and requests enough to tell them apart, so nothing was measured.\n"

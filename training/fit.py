@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -189,28 +189,49 @@ def fit(
     them, see ``end_all_but_the_first``.
     """
     set_seed(seed)
-    processes, rank = (int(os.environ.get(name, default)) for name, default in (("WORLD_SIZE", "1"), ("RANK", "0")))
-    console = console if rank == 0 else None
+    console = console if int(os.environ.get("RANK", "0")) == 0 else None
     rows = LabelRows(labels, reader, hide=recipe.fit, tiers=tiers)
     model = build_net(recipe, rows.features, rows.quality.shape[1])
     freeze(model, recipe.encoder)
-    checkpoint = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
-    if checkpoint is None:
+    if last_checkpoint(checkpoints) is None:
         fit_heads(model, rows, reader.packer, seed, console)
     if recipe.fit.epochs == 0:
         model.eval()
         return model
-    steps = math.ceil(len(rows) / recipe.fit.batch_size) * recipe.fit.epochs
+    run_trainer(
+        model, rows, Collate(reader.packer), recipe.fit, checkpoints, seed=seed, console=console, callbacks=callbacks
+    )
+    model.cpu().eval()
+    return model
+
+
+def run_trainer(
+    model: Any,
+    rows: Dataset[dict[str, Any]],
+    collate: Callable[[list[dict[str, Any]]], dict[str, torch.Tensor]],
+    knobs: FitKnobs,
+    checkpoints: Path,
+    *,
+    seed: int,
+    console: Console | None = None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> None:
+    """Teach a network, which says its own loss, all epochs; from the last checkpoint where there is one.
+
+    model: a network that ``parameter_groups`` knows. rows: with a length, and ``input_ids`` to group them by.
+    """
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    steps = math.ceil(len(rows) / knobs.batch_size) * knobs.epochs  # type: ignore[arg-type]  # Dataset has no length
     trainer = _Trainer(
         model=model,
         args=TrainingArguments(
             output_dir=str(checkpoints),
-            num_train_epochs=recipe.fit.epochs,
-            per_device_train_batch_size=max(1, recipe.fit.batch_size // processes),
+            num_train_epochs=knobs.epochs,
+            per_device_train_batch_size=max(1, knobs.batch_size // processes),
             # labels without steps give the step head nothing to learn
             ddp_find_unused_parameters=True if processes > 1 else None,
             lr_scheduler_type="cosine",
-            warmup_steps=max(1, int(steps * recipe.fit.warmup_share)),
+            warmup_steps=max(1, int(steps * knobs.warmup_share)),
             max_grad_norm=1.0,
             seed=seed,
             data_seed=seed,
@@ -227,14 +248,18 @@ def fit(
             use_cpu=has_fast_bfloat16() and not torch.cuda.is_available(),
         ),
         train_dataset=rows,
-        data_collator=Collate(reader.packer),
+        data_collator=collate,
         callbacks=[*callbacks, *([_ProgressBar(console)] if console else [])],
     )
     trainer.remove_callback(PrinterCallback)  # it prints a dict of timings
-    trainer.knobs = recipe.fit
-    trainer.train(resume_from_checkpoint=checkpoint)
-    model.cpu().eval()
-    return model
+    trainer.knobs = knobs
+    trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
+
+
+def last_checkpoint(checkpoints: Path) -> str | None:
+    """Where an interrupted run goes on; None where it begins."""
+    found: str | None = get_last_checkpoint(str(checkpoints)) if checkpoints.is_dir() else None
+    return found
 
 
 def end_all_but_the_first() -> None:

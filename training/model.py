@@ -62,8 +62,12 @@ def find_tokenizer(name: str) -> Path:
     return Path(str(found))
 
 
-def load_encoder(knobs: EncoderKnobs) -> nn.Module:
-    """The pretrained encoder of a recipe, cut to its number of layers. Raises InputError when it cannot be loaded."""
+def load_encoder(knobs: EncoderKnobs, *, ffn: int = 0, activation: str = "") -> nn.Module:
+    """The pretrained encoder of a recipe, cut to its number of layers. Raises InputError when it cannot be loaded.
+
+    ffn, activation: of the feed-forward part of its layers, where they are to be others than its own, as of a distilled
+    encoder; its weights are then random.
+    """
     where = find_encoder(knobs.name)
     # its report of the pooler's weights, which we leave out on purpose, reads like an error
     logging.set_verbosity_error()
@@ -72,8 +76,16 @@ def load_encoder(knobs: EncoderKnobs) -> nn.Module:
         config = AutoConfig.from_pretrained(where)
         if knobs.layers:
             config.num_hidden_layers = min(knobs.layers, config.num_hidden_layers)
+        config.intermediate_size = ffn or config.intermediate_size
+        config.hidden_act = activation or config.hidden_act
         # eager attention: the optimizer fuses nothing in an SDPA export (6 of 6 layers against 0)
-        return AutoModel.from_pretrained(where, config=config, attn_implementation="eager", add_pooling_layer=False)
+        return AutoModel.from_pretrained(
+            where,
+            config=config,
+            attn_implementation="eager",
+            add_pooling_layer=False,
+            ignore_mismatched_sizes=bool(ffn),
+        )
     except (OSError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
@@ -99,7 +111,8 @@ def build_net(recipe: Recipe, features: np.ndarray, n_tiers: int) -> RouterNet:
                 "give fewer (a smaller size), or pretrain it with as many"
             )
         knobs = msgspec.structs.replace(knobs, name=about.encoder, layers=layers)
-    net = RouterNet(load_encoder(knobs), n_tiers=n_tiers, n_steps=len(STEPS), n_features=features.shape[1], knobs=fit)
+    encoder = load_encoder(knobs, ffn=about.ffn, activation=about.activation) if about else load_encoder(knobs)
+    net = RouterNet(encoder, n_tiers=n_tiers, n_steps=len(STEPS), n_features=features.shape[1], knobs=fit)
     net.set_feature_scale(features)
     if pretrained:
         restore(net, pretrained)
@@ -275,7 +288,7 @@ class CalibratedNet(nn.Module):
         return torch.sigmoid(quality * self.slope + self.bias), torch.softmax(step + self.step_shift, dim=-1), ood
 
 
-def freeze(model: RouterNet, knobs: EncoderKnobs) -> None:
+def freeze(model: nn.Module, knobs: EncoderKnobs) -> None:
     """Keep the word embeddings (unless the recipe trains them) and the lowest layers as pretrained."""
     if not knobs.train_embeddings:
         # 11.7 of MiniLM's 22.7 million weights: few labels would only distort them, and updating them costs time
@@ -286,7 +299,7 @@ def freeze(model: RouterNet, knobs: EncoderKnobs) -> None:
             parameter.requires_grad_(False)
 
 
-def parameter_groups(model: RouterNet, knobs: FitKnobs) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, knobs: FitKnobs) -> list[dict[str, Any]]:
     """Optimiser groups: the heads at their own rate, layer l of L at learning_rate * layer_decay ** (L - 1 - l)."""
     layers = model.encoder.encoder.layer
     groups = [

@@ -41,12 +41,13 @@ EASE = "ease @ "
 BALANCE = 0.5
 
 
-def read_outcomes(paths: Iterable[Path], skipped: Skipped, *, ease: bool = False) -> list[Label]:
+def read_outcomes(paths: Iterable[Path], skipped: Skipped, *, ease: bool = False, scored: bool = True) -> list[Label]:
     """Every request with the score of each model, as a label whose tiers are the models, split by question.
 
     The same model in two logs is two tiers, for it was asked for other things. Requests that repeat each other, in one
     log or in two, stand on one side, as in ``learned-router label``. ease: beside the models, how little a request asks
-    for, see ``measure_ease``. Raises InputError as ``read_pairs``.
+    for, see ``measure_ease``. scored: skip requests that no model has a score for, of which nothing but the text is known.
+    Raises InputError as ``read_pairs``.
     """
     labels: list[Label] = []
     lengths: dict[str, dict[int, int]] = {}
@@ -57,7 +58,7 @@ def read_outcomes(paths: Iterable[Path], skipped: Skipped, *, ease: bool = False
             for model, output in record.outputs.items()
             if output.score is not None
         }
-        if not quality:
+        if not quality and scored:
             skipped.add("no_scores", f"record {record.id}: no output has a score")
             continue
         try:

@@ -1,4 +1,6 @@
-"""A routing-pretrained encoder on disk: what it learned over an encoder of BERT's kind, and what it learned it from.
+"""An encoder of ours on disk: what it learned over an encoder of BERT's kind, and what it learned it from.
+
+Either pretrained, on what models got right, or distilled, on what the encoder itself makes of texts.
 
 Holds the weights that differ from those of the encoder it began with, in float16. Knows files and tensors; knows nothing
 of labels or of how it was trained.
@@ -26,7 +28,9 @@ TRUNK = "encoder."
 class Pretrained(msgspec.Struct, frozen=True, kw_only=True):
     """encoder: name of the encoder it began with; layers: how many of its layers it keeps, 0 for all.
 
-    max_tokens: of the views it learned from. requests: by source; licences: by source. models: heads it learned with.
+    ffn, activation: width and activation of its layers' feed-forward part where a distilled one has another than the
+    encoder, else 0 and "". max_tokens: of the views it learned from. requests: by source; licences: by source. models: heads
+    it learned with, 0 of a distilled one.
     """
 
     encoder: str
@@ -38,6 +42,8 @@ class Pretrained(msgspec.Struct, frozen=True, kw_only=True):
     recipe_sha256: str
     seed: int
     created: str
+    ffn: int = 0
+    activation: str = ""
 
 
 def find_pretrained(name: Path | str) -> Path | None:
