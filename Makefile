@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample encoder distilled encoder-card shipped results readme bench bench-triples bench-gate bench-certify bench-certify-pairs bench-ood bench-monitor bench-peers encoders few-labels sizes training-time clean
+.PHONY: demo test lint sample encoder distilled encoder-card shipped results readme bench bench-triples bench-gate bench-certify bench-certify-pairs bench-ood bench-monitor bench-peers bench-speed bench-memory speed-peers encoders few-labels sizes training-time clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -85,7 +85,7 @@ results: $(VENV)/.dev ## measure everything the README shows; takes about an hou
 	$(BENCH)/grader_agreement.py --json $(RESULTS)/graders.json --page
 	$(BENCH)/label_price.py --page
 	$(BENCH)/training_peak.py runs/demo/labels.jsonl.gz --out $(RESULTS)/training.json
-	$(BENCH)/speed.py --out $(RESULTS)/speed.json
+	$(MAKE) bench-speed
 
 # Every method on every pair. Stopped, it goes on where it was; with SEEDS=0 ONLY='--only mmlu_pro' a part of it
 SEEDS ?= 0,1,2
@@ -123,6 +123,25 @@ $(PEERS)/.made: constraints.txt
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		torch==2.13.0 numpy scikit-learn scipy pandas==3.1.1 PyYAML tqdm transformers pydantic pillow
 	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --no-deps llmrouter-lib==0.4.0
+	touch $@
+
+# Ours and the peers in turn. With ONLY='--only decisions' a part of it. Where a peer cannot be installed, the page says so
+bench-speed: $(VENV)/.dev ## time everything beside the peers, and fill docs/speed.md and the README; takes ten minutes
+	-$(MAKE) --keep-going speed-peers
+	$(BENCH)/speed.py $(ONLY) --page
+	$(BENCH)/pages.py
+
+bench-memory: $(VENV)/.dev ## watch the memory over a million decisions, and fill docs/speed.md; takes an hour or more
+	$(BENCH)/speed.py --long --page
+	$(BENCH)/pages.py
+
+SPEED_PEERS := sentence_transformers semantic_router tracer routellm
+
+speed-peers: $(SPEED_PEERS:%=runs/peers/%/.made) $(PEERS)/.made ## an environment for each router that ours is timed beside
+
+runs/peers/%/.made: tests/benchmarks/peers/%.txt
+	$(PYTHON) -m venv --clear runs/peers/$*
+	runs/peers/$*/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 # Learning curves on logs that our encoder was not pretrained on; on the plain encoder alone where `make encoders` made none.

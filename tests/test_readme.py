@@ -23,7 +23,7 @@ from learned_router.training.evaluation import (
 )
 
 ROOT = Path(__file__).resolve().parent.parent
-MACHINE = {"cpu": "a cpu", "cores": 2, "load_before": 0.5, "load_after": 1.5}
+MACHINE = {"cpu": "a cpu", "cores": 2, "load_before": 0.5, "load_after": 1.5, "busy_elsewhere": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -89,20 +89,15 @@ def benchmark() -> dict[str, object]:
 def results(tmp_path: Path) -> Path:
     folder = tmp_path / "results"
     folder.mkdir()
-    times = {"p50_ms": 2.0, "p99_ms": 3.0}
+    times = {"p50_ms": 2.0, "p99_ms": 3.0, "repeats": 7}
+    length = {"tokens": 64, "view_tokens": 64, "times": times, "arithmetic": {"int8": 1, "other": 1}}
     speed = {
-        "measured": "2026-01-01",
-        "router": "r@1",
-        "repeats": 7,
-        "decisions": [{"tokens": 12, "router": times, "peer": times, "peer_over_ours": 1.0}],
-        "transcript": {"tokens": 100_000, "tools": 60, "router": times},
-        "two_threads": times,
-        "import_ms": 150.0,
-        "memory": {"load_ms": 100.0, "loaded_bytes": 1e8, "after_decisions_bytes": 1.1e8, "decisions": 1000},
-        "labelling": None,
-        "model_bytes": 23e6,
-        "wheel_bytes": None,
-        "machine": MACHINE,
+        "contexts": {"decisions": {"measured": "2026-01-01", "router": "r@1", "machine": MACHINE}},
+        "decisions": {
+            "lengths": [length],
+            "transcript": {"tokens": 100_000, "tools": 60, "view_tokens": 64, "times": times},
+            "peak": {"int8": 1e9, "float32": 1e9},
+        },
     }
     share = {"graded": 1200, "agreement": 0.875}
     graders = {"logs_a": {"reference": share, "agreement": {"graded": 0, "agreement": None}}}
@@ -127,7 +122,7 @@ def region(name: str, body: str = "") -> str:
         ("shipped", "| **this router** | **0.710 [0.660, 0.760]** |"),
         ("sample", "| balanced | 95 % | 96.0 % [94.0 %, 98.0 %] |"),
         ("corpora", "mini\\|1b → maxi | 600 | 200 | kNN | 0.630 [0.600, 0.660] | **0.710 [0.680, 0.740]** | 0.75"),
-        ("speed", "| 12 tokens | 2.0 ms | 3.0 ms | 2.0 ms | 3.0 ms | 1.0 × |"),
+        ("speed", "| one decision, 64 tokens, p50 | ≤ 1 ms | 2.00 ms | **missed** |"),
         ("graders", "| logs_a | 1,200 | 87.5 % | 0 | – |"),
         ("help", "Usage: learned-router evaluate [OPTIONS]"),
     ],
@@ -152,7 +147,7 @@ def test_text_without_marks_is_left_as_it_is(pages: ModuleType, tmp_path: Path) 
     [
         ("sample", "sample.json", "evaluate --json"),
         ("corpora", "bench.json", "make bench"),
-        ("speed", "speed.json", "speed.py"),
+        ("speed", "speed.json", "make bench-speed"),
         ("graders", "graders.json", "grader_agreement.py"),
         ("shipped", "metrics.json", "shipped artifact"),
     ],

@@ -20,7 +20,8 @@ from bench_figures import Benchmark
 from bench_page import main_table, verdict
 from certify_pairs_page import CertifyPairs, summarize
 from page_regions import check_page, fill_regions
-from speed import decision_table, describe_machine, size_table
+from speed_figures import Speed
+from speed_page import summary
 
 from learned_router.artifact import shipped_artifact
 from learned_router.cli import app
@@ -46,7 +47,7 @@ def fill(text: str, results: Path = RESULTS, shipped: Callable[[], Path] = shipp
         "sample": lambda: evaluation_tables(read_evaluation(results / "sample.json", "learned-router evaluate --json")),
         "corpora": lambda: corpora_table(results),
         "certified": lambda: certified_sentence(results),
-        "speed": lambda: speed_tables(read_json(results / "speed.json", "python tests/benchmarks/speed.py")),
+        "speed": lambda: speed_tables(results),
         "graders": lambda: graders_table(
             read_json(results / "graders.json", "python tests/benchmarks/grader_agreement.py --json")
         ),
@@ -95,9 +96,15 @@ def models(evaluation: Evaluation) -> str:
     return " → ".join(tier.model or tier.name for tier in evaluation.tiers)
 
 
-def speed_tables(results: dict[str, Any]) -> str:
-    tables = [markdown_table(*table(results)) for table in (decision_table, size_table)]
-    return "\n\n".join([*tables, describe_machine(results)])
+def speed_tables(results: Path) -> str:
+    """The goal's lines and the peers' times."""
+    found = read_json(results / "speed.json", "make bench-speed")
+    try:
+        return summary(msgspec.convert(found, Speed, strict=False))
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"{results / 'speed.json'}: no figures of speed ({error}); write it again with 'make bench-speed'"
+        ) from None
 
 
 def graders_table(results: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ TEXT = (
     "today while our server in the north region still reports errors"
 )
 TURN_TOKENS = 250
+SPECIAL_TOKENS = 2  # that a view of one prompt has besides: start and separator
 
 
 class RequestMaker:
@@ -45,6 +46,12 @@ class RequestMaker:
             messages.append({"role": "assistant", "content": None, "tool_calls": calls})
             messages.append({"role": "tool", "tool_call_id": f"call-{turn}", "content": self.prompt(TURN_TOKENS)})
         return {"messages": messages, "tools": [self._tool(number) for number in range(tools)]}
+
+    def transcripts(self, tokens: int, tools: int, count: int) -> list[dict[str, Any]]:
+        """Requests as ``transcript`` makes, that differ in the last result: to make each anew would take minutes."""
+        first = self.transcript(tokens, tools)
+        *before, last = first["messages"]
+        return [{**first, "messages": [*before, {**last, "content": self.prompt(TURN_TOKENS)}]} for _ in range(count)]
 
     def count(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False).ids)

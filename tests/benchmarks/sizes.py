@@ -25,7 +25,7 @@ from requests_of_length import RequestMaker
 from rich.console import Console
 from sizes_figures import BASE, Sizes, measure_quality, measure_times, size_figures
 from sizes_page import RESULTS
-from speed import PROMPTS_KEPT, machine_of, one_by_one, time_in_turn
+from timing import PROMPTS_KEPT, machine_of, one_by_one, time_in_turn
 
 from learned_router.errors import ArtifactError
 from learned_router.router import Router

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from bench_figures import RESAMPLES, PairedApgr, mean_apgr, pair_apgr
-from speed import percentiles
+from timing import percentiles
 
 from learned_router.training.baselines import Floats, Rows
 from learned_router.training.evaluation import Estimate

@@ -11,7 +11,7 @@ from typing import Any
 from bench_picture import draw_panels
 from bench_store import read_figures
 from sizes_figures import BASE, SPLITS, Quality, SizeFigures, Sizes
-from speed import megabytes
+from speed_page import megabytes
 
 from learned_router.training.picture import BASELINE_COLOURS, ROUTER_COLOUR
 from learned_router.training.recipe import SIZES

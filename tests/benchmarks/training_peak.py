@@ -20,7 +20,8 @@ from typing import Any
 
 import psutil
 from rich.console import Console
-from speed import machine_of, megabytes
+from speed_page import megabytes
+from timing import machine_of
 
 SAMPLE_EVERY_S = 0.05
 
