@@ -85,11 +85,15 @@ class StartFigures(msgspec.Struct, frozen=True):
 
 
 class InstallFigures(msgspec.Struct, frozen=True):
-    """wheel_bytes: of the file. environment_bytes: on disk, all that the wheel brings without extras, pip left out."""
+    """wheel_bytes: of the file. environment_bytes: on disk, all that the wheel brings without extras, pip left out.
+
+    largest: the packages that take most of it, by name.
+    """
 
     wheel_bytes: int
     environment_bytes: int
     model_bytes: int
+    largest: dict[str, int] = {}
 
 
 class LabellingFigures(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from typing import Any
 
 from requests_of_length import SPECIAL_TOKENS, RequestMaker
 from speed_figures import BATCH_TOKENS, InstallFigures, LongFigures, StartFigures
-from speed_peers import OURS, PeerProcess, installed_bytes
+from speed_peers import OURS, PeerProcess, package_bytes
 
 from learned_router.artifact import shipped_artifact
 
@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKED = ("learned_router", "training", "data", "exported", "pyproject.toml", "README.md", "LICENSE", "NOTICE")
 SAMPLE_EVERY = 50_000  # decisions
 ASKED_AT_ONCE = 1000
+LARGEST = 8  # packages that are told
 
 START_CODE = """
 import sys, time
@@ -56,10 +57,12 @@ def install(work: Path) -> tuple[Path, InstallFigures]:
     venv.create(environment, with_pip=True)
     python = Path(sysconfig.get_path("scripts", "venv", {"base": str(environment)})) / "python"
     run(python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "constraints.txt", wheel)
+    sizes = package_bytes(python)
     figures = InstallFigures(
         wheel_bytes=wheel.stat().st_size,
-        environment_bytes=installed_bytes(python) or 0,
+        environment_bytes=sum(sizes.values()),
         model_bytes=(shipped_artifact() / "model.onnx").stat().st_size,
+        largest=dict(list(sizes.items())[:LARGEST]),
     )
     shutil.rmtree(tree)
     return python, figures

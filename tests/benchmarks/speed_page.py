@@ -163,6 +163,7 @@ def other_table(speed: Speed) -> str:
         rows.append(["resident memory after load", megabytes(speed.start.loaded_bytes)])
     if speed.install:
         rows.append(["model.onnx of the shipped router", megabytes(speed.install.model_bytes)])
+        rows += [[f"base install: {name}", megabytes(size)] for name, size in speed.install.largest.items()]
     if speed.labelling:
         found = speed.labelling
         rows.append([f"labelling on one core, {found.records}", f"{found.per_second:,.0f} records/s"])

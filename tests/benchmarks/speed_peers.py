@@ -127,8 +127,12 @@ def measure_peers(
         for length in lengths:
             for prompts in prompt_blocks(maker, length, repeats):
                 for name, process in list(running.items()):
-                    times[name][length] += process.time(prompts)[1:]
-        ours = {length: summarize(times[OURS][length]).p50_ms for length in lengths} if OURS in times else {}
+                    try:
+                        times[name][length] += process.time(prompts)[1:]
+                    except (OSError, RuntimeError) as error:
+                        failed[name] = PATHS.sub("…", str(error))
+                        del running[name]
+        ours = {length: summarize(times[OURS][length]).p50_ms for length in lengths} if OURS in running else {}
         routers = [
             PeerFigures(
                 name=name,
@@ -181,12 +185,19 @@ def labelled_traffic(count: int = TRAFFIC) -> tuple[list[str], list[int]]:
 
 def installed_bytes(python: Path) -> int | None:
     """What an environment takes on disk without pip and setuptools; None where the Python is of no such environment."""
-    folders = list((python.parent.parent / "lib").glob("python*/site-packages"))
-    if not folders or not (python.parent.parent / "pyvenv.cfg").is_file():
-        return None
-    return sum(
-        disk_bytes(path) for folder in folders for path in folder.iterdir() if not path.name.startswith(NOT_COUNTED)
-    )
+    return sum(package_bytes(python).values()) or None
+
+
+def package_bytes(python: Path) -> dict[str, int]:
+    """What is on disk by package, largest first, libraries beside a package counted as its own; pip left out."""
+    sizes: dict[str, int] = {}
+    if (python.parent.parent / "pyvenv.cfg").is_file():
+        for folder in (python.parent.parent / "lib").glob("python*/site-packages"):
+            for path in folder.iterdir():
+                if not path.name.startswith(NOT_COUNTED):
+                    name = path.name.split("-")[0].removesuffix(".libs")
+                    sizes[name] = sizes.get(name, 0) + disk_bytes(path)
+    return dict(sorted(sizes.items(), key=lambda item: -item[1]))
 
 
 def disk_bytes(path: Path) -> int:

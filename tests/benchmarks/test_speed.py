@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import speed
 from bench_store import read_figures
-from graph_arithmetic import Arithmetic, Peak, count_events, count_run, measure_peak
+from graph_arithmetic import Arithmetic, Peak, best_peak, count_events, count_run, measure_peak
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, save
@@ -34,7 +34,17 @@ from speed_figures import (
 )
 from speed_install import measure_long, short_prompts
 from speed_page import PAGE, RESULTS, fill, summary
-from speed_peers import OURS, PEERS, PeerFigures, Peers, installed_bytes, labelled_traffic, measure_peers, prompt_blocks
+from speed_peers import (
+    OURS,
+    PEERS,
+    PeerFigures,
+    Peers,
+    installed_bytes,
+    labelled_traffic,
+    measure_peers,
+    package_bytes,
+    prompt_blocks,
+)
 from timing import Machine, Percentiles, Watch, calls_in_blocks, percentiles, time_in_blocks
 
 pytestmark = pytest.mark.benchmark
@@ -159,6 +169,7 @@ def test_the_arithmetic_takes_the_time_of_its_products_at_their_own_peaks() -> N
     found = measure_peak(shape=(8, 16, 16), runs=2)
     assert found.int8 > 0
     assert found.float32 > 0
+    assert best_peak(Peak(2, 5), Peak(3, 4)) == Peak(3, 5)
 
 
 def test_every_line_of_the_goal_is_met_or_missed_or_not_measured() -> None:
@@ -310,12 +321,14 @@ def test_short_prompts_are_as_many_as_asked_for_and_no_two_alike() -> None:
     assert len(prompts) == len(set(prompts)) == 2500
 
 
-def test_an_environment_is_weighed_without_its_installer(tmp_path: Path) -> None:
+def test_an_environment_is_weighed_by_package_and_without_its_installer(tmp_path: Path) -> None:
     packages = tmp_path / "lib" / "python3.11" / "site-packages"
-    for name in ("pip", "ours"):
+    for name, size in (("pip", 90_000), ("ours", 10_000), ("numpy", 10_000), ("numpy.libs", 30_000)):
         (packages / name).mkdir(parents=True)
-        (packages / name / "module.py").write_text("x" * 10_000)
+        (packages / name / "module.py").write_text("x" * size)
     python = tmp_path / "bin" / "python"
     assert installed_bytes(python) is None
     (tmp_path / "pyvenv.cfg").touch()
-    assert 10_000 <= (installed_bytes(python) or 0) < 20_000
+    sizes = package_bytes(python)
+    assert list(sizes) == ["numpy", "ours"]
+    assert 50_000 <= sum(sizes.values()) == installed_bytes(python) < 70_000

@@ -64,7 +64,9 @@ class Watch:
 def _busy_seconds() -> float:
     """Processor seconds since the start that were not idle, stolen ones included: a guest does not get those."""
     times = psutil.cpu_times()
-    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+    # what guests take is within user and nice
+    not_busy = ("idle", "iowait", "guest", "guest_nice")
+    return float(sum(times) - sum(getattr(times, name, 0.0) for name in not_busy))
 
 
 def _own_seconds() -> float:
