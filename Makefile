@@ -126,7 +126,7 @@ $(PEERS)/.made: constraints.txt
 	touch $@
 
 # Ours and the peers in turn. With ONLY='--only decisions' a part of it. Where a peer cannot be installed, the page says so
-bench-speed: $(VENV)/.dev ## time everything beside the peers, and fill docs/speed.md and the README; takes ten minutes
+bench-speed: $(VENV)/.dev ## time everything beside the peers, and fill docs/speed.md and the README; ten minutes, and as much again where peers must be installed
 	-$(MAKE) --keep-going speed-peers
 	$(BENCH)/speed.py $(ONLY) --page
 	$(BENCH)/pages.py
@@ -139,10 +139,11 @@ SPEED_PEERS := sentence_transformers semantic_router tracer routellm
 
 speed-peers: $(SPEED_PEERS:%=runs/peers/%/.made) $(PEERS)/.made ## an environment for each router that ours is timed beside
 
+# The stamp is a copy of what was installed: a checkout that only dates the list anew installs nothing again
 runs/peers/%/.made: tests/benchmarks/peers/%.txt
-	$(PYTHON) -m venv --clear runs/peers/$*
-	runs/peers/$*/bin/pip install --quiet --disable-pip-version-check --requirement $<
-	touch $@
+	cmp --quiet $< $@ || { $(PYTHON) -m venv --clear runs/peers/$* && \
+		runs/peers/$*/bin/pip install --quiet --disable-pip-version-check --requirement $<; }
+	cp $< $@
 
 # Learning curves on logs that our encoder was not pretrained on; on the plain encoder alone where `make encoders` made none.
 # Both go on where they were
