@@ -7,13 +7,25 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample encoder distilled encoder-card shipped results readme bench bench-triples bench-gate bench-certify bench-certify-pairs bench-ood bench-monitor bench-peers bench-speed bench-memory speed-peers encoders few-labels sizes training-time clean
+.PHONY: demo test lint sample encoder distilled encoder-card shipped results readme bench bench-triples bench-gate bench-certify bench-certify-pairs bench-ood bench-monitor bench-peers bench-speed bench-memory speed-peers encoders few-labels sizes training-time js clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest
+
+js: js/dist/.made ## install, type check and test the JavaScript package; needs Node 20 or newer
+	cd js && npm run --silent types && npm test --silent
+
+js/dist/.made: js/node_modules/.made js/tsconfig.json $(wildcard js/src/*.ts js/src/answers/*.ts)
+	cd js && npm run --silent build
+	touch $@
+
+# without install scripts: that of onnxruntime-node would fetch a build for CUDA, the one for CPUs is in the package
+js/node_modules/.made: js/package-lock.json
+	cd js && npm ci --ignore-scripts --silent
+	touch $@
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -166,4 +178,4 @@ readme: $(VENV)/.dev ## fill the README's figures from the results
 	$(BENCH)/pages.py
 
 clean:
-	rm -rf build dist runs *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist runs js/dist js/node_modules *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -53,7 +53,7 @@ export function spellGeneral(value: number): string {
 
 /** `round(value, 4)`, half to even of what the number exactly is. */
 export function roundToFour(value: number): number {
-  if (value === 0 || !Number.isFinite(value)) return value;
+  if (Number.isInteger(value) || !Number.isFinite(value)) return value;
   const [whole, part] = Math.abs(value).toFixed(100).split(".") as [string, string];
   const [digits, carried] = roundDigits(whole + part, whole.length + 4);
   const places = whole.length + carried;
