@@ -65,7 +65,9 @@ export async function checkArtifact(files: ArtifactFiles): Promise<Artifact> {
   for (const [key, name] of Object.entries(filesOf(config))) {
     if (name === null) continue;
     const content = files[key as keyof ArtifactFiles];
-    if (!content) throw new ArtifactError(`${name}: missing; the artifact is incomplete. Restore it or export it again`);
+    if (!content) {
+      throw new ArtifactError(`${name}: missing; the artifact is incomplete. Restore it or export it again`);
+    }
     await checkHash(config, name, content);
   }
   const { model, tokenizer } = files;

@@ -149,7 +149,7 @@ export class Encoder {
     this.steps = found.step.length;
   }
 
-  /** What the graph predicts of one view: a row a run, as in Python, since int8 arithmetic depends on what shares a batch. */
+  /** What the graph predicts of one view: a row a run, as in Python: int8 arithmetic depends on what shares a batch. */
   async predict(view: View): Promise<Prediction> {
     const { ids, cut } = this.packer.pack(view);
     const Tensor = this.runtime.Tensor as unknown as TensorOf;

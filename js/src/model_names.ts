@@ -1,6 +1,6 @@
 /** Whether two names are one model's: servers, gateways and logs spell it differently. Knows names; knows no models. */
 
-import { pattern, strip } from "./unicode.js";
+import { pattern, strip, stripEndOf } from "./unicode.js";
 
 // A version by its day, as -2024-05-13 and -20240620 at the end of a name
 const DAY = pattern(String.raw`-20\d\d-?[01]\d-?[0-3]\d$`);
@@ -10,7 +10,7 @@ const JOINT = " / ";
 
 /** A model's name without what says where it is served: "openai/gpt-4o" and "GPT-4o" are "gpt-4o". */
 export function plainName(name: string): string {
-  const path = strip(name).replaceAll("\\", "/").replace(/\/+$/, "");
+  const path = stripEndOf(strip(name).replaceAll("\\", "/"), "/");
   let plain = path.slice(path.lastIndexOf("/") + 1).toLowerCase().replaceAll("@", "-");
   for (const ending of [":latest", ...FILE]) if (plain.endsWith(ending)) plain = plain.slice(0, -ending.length);
   return plain;

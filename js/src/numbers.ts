@@ -1,6 +1,6 @@
 /** Numbers as Python writes and rounds them. Knows numbers alone. */
 
-/** The digits of a finite number's shortest spelling, without leading and ending zeros, and the power of ten of the first. */
+/** The sign and the digits of a finite number's shortest spelling, and the power of ten of the first digit. */
 function shortest(value: number): { sign: string; digits: string; power: number } {
   const [mantissa, exponent] = Math.abs(value).toExponential().split("e") as [string, string];
   const sign = value < 0 || Object.is(value, -0) ? "-" : "";

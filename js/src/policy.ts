@@ -123,8 +123,12 @@ export function blockTiers(tiers: readonly Tier[], tokens: number, needs: readon
   return blocked;
 }
 
-/** Calibrated probability that a tier's answer is as good as the top tier's. weights: bias, of the tier's log-odds, the top's. */
-export function asGoodProbability(quality: number, topQuality: number, weights: readonly [number, number, number]): number {
+/** Calibrated probability that an answer is as good as the top tier's. weights: bias, of its log-odds, of the top's. */
+export function asGoodProbability(
+  quality: number,
+  topQuality: number,
+  weights: readonly [number, number, number],
+): number {
   const [bias, ownWeight, topWeight] = weights;
   const sum = bias + ownWeight * logit(quality) + topWeight * logit(topQuality);
   return 1 / (1 + Math.exp(-Math.max(-30, Math.min(30, sum))));

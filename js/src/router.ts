@@ -1,4 +1,4 @@
-/** The router: a request in, a decision with its reason out; the gate after it. Joins the rooms; holds no rule of its own. */
+/** The router: a request in, a decision with its reason out; the gate after it. Joins the rooms; holds no rule itself. */
 
 import { parseOutput, type OutputInput } from "./answer.js";
 import { checkArtifact, type ArtifactFiles, type Config } from "./artifact.js";
@@ -184,7 +184,8 @@ export class Router {
   private gateOf(): Gate {
     if (this.gate !== null) return this.gate;
     throw new InputError(
-      `${this.name} has no gate; train it on labels that hold the lower tiers' answers, as 'learned-router label' writes them`,
+      `${this.name} has no gate; train it on labels that hold the lower tiers' answers, as 'learned-router label' ` +
+        "writes them",
     );
   }
 

@@ -55,7 +55,7 @@ export class Served {
     this.topIsOther = blocked.has(tiers.length - 1);
   }
 
-  /** Whether an answer is not of the model that the labels are about. named: whose it says that it is, null if it does not. */
+  /** Whether an answer is not of the model that the labels are about. named: whose it says it is, or null. */
   isUnknown(tier: string, named: string | null): boolean {
     if (this.topIsOther || this.other.has(tier)) return true;
     return named !== null && contradicts(named, this.known.get(tier)!, this.files.has(tier));

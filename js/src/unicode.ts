@@ -160,6 +160,13 @@ export function stripEnd(text: string): string {
   return text.slice(0, at);
 }
 
+/** A text without any of one sign at its end; in one pass, which an expression is not. */
+export function stripEndOf(text: string, sign: string): string {
+  let at = text.length;
+  while (at > 0 && text[at - 1] === sign) at -= 1;
+  return text.slice(0, at);
+}
+
 export function strip(text: string): string {
   return stripStart(stripEnd(text));
 }

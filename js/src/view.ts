@@ -36,7 +36,7 @@ const VALUE_CHARS = 80;
 const VALUE_DEPTH = 3;
 const LARGEST_SHOWN = 10n ** 18n;
 
-/** How many tokens the parts of a request's view may take, with the names of `config.json`; the last message takes the rest. */
+/** How many tokens the parts of a view may take, with the names of `config.json`; the last message takes the rest. */
 export interface ViewSpec {
   readonly max_tokens: number;
   readonly tools_tokens: number;

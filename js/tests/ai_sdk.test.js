@@ -13,7 +13,8 @@ import { runAgent } from "../examples/prepare_step.js";
 import { SHIPPED } from "./artifacts.js";
 
 const schema = { type: "object", properties: { id: { type: "string" } }, required: ["id"] };
-const tools = { find: tool({ description: "Find an order", inputSchema: jsonSchema(schema), execute: async () => ({ late: true }) }) };
+const find = tool({ description: "Find an order", inputSchema: jsonSchema(schema), execute: async () => ({ late: true }) });
+const tools = { find };
 
 test("messages come out in OpenAI's shape, as training reads the SDK's traces", () => {
   const messages = [
@@ -28,8 +29,8 @@ test("messages come out in OpenAI's shape, as training reads the SDK's traces", 
     {
       role: "tool",
       content: [
-        { type: "tool-result", toolCallId: "c", toolName: "find", output: { type: "json", value: { late: true, "é": [1, 2] } } },
-        { type: "tool-result", toolCallId: "d", toolName: "find", output: { type: "text", value: "none" } },
+        { type: "tool-result", toolCallId: "c", output: { type: "json", value: { late: true, "é": [1, 2] } } },
+        { type: "tool-result", toolCallId: "d", output: { type: "text", value: "none" } },
       ],
     },
     { role: "user", content: [{ type: "text", text: "and this?" }, { type: "image", image: "…" }] },
@@ -52,7 +53,8 @@ test("tools and results come out in the shapes that are read", async () => {
   assert.deepEqual(await fromTools(tools, asSchema), [
     { type: "function", function: { name: "find", description: "Find an order", parameters: schema } },
   ]);
-  assert.deepEqual(fromResult({ text: "", toolCalls: [{ toolName: "find", input: { id: "7" } }], finishReason: "tool-calls" }), {
+  const result = { text: "", toolCalls: [{ toolName: "find", input: { id: "7" } }], finishReason: "tool-calls" };
+  assert.deepEqual(fromResult(result), {
     text: "",
     tool_calls: [{ name: "find", arguments: { id: "7" } }],
     finish_reason: "tool-calls",

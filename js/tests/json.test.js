@@ -14,13 +14,15 @@ test("fields keep their order, and 1.0 stays another thing than 1", () => {
 });
 
 test("what JSON.parse reads is read alike", () => {
-  for (const text of ['"\\u00e9\\ud83d\\ude00\\n\\"/"', "[]", " { } ", "[1, [true, false, null]]", "-0.5e-3", '{"a": {"b": []}}']) {
+  const texts = ['"\\u00e9\\ud83d\\ude00\\n\\"/"', "[]", " { } ", "[1, [true, false, null]]", "-0.5e-3", '{"a": {"b": []}}'];
+  for (const text of texts) {
     assert.equal(JSON.stringify(plain(parseJson(text))), JSON.stringify(JSON.parse(text)));
   }
 });
 
 test("what is no JSON is refused", () => {
-  for (const text of ["", "{", "[1,]", '{"a" 1}', "01", "1.", "+1", "'a'", '"\n"', '"\\x"', "1 2", "nul", "\ufeff1", "[".repeat(5000)]) {
+  const texts = ["", "{", "[1,]", '{"a" 1}', "01", "1.", "+1", "'a'", '"\n"', '"\\x"', "1 2", "nul", "\ufeff1"];
+  for (const text of [...texts, "[".repeat(5000)]) {
     assert.throws(() => parseJson(text), SyntaxError, text.slice(0, 20));
   }
 });

@@ -105,7 +105,8 @@ test("a gate that expects log-probabilities holds an answer without to the targe
 
 test("wrong requests, answers and options are refused with the field that is wrong", async () => {
   const { router } = await load();
-  const refused = (work, message) => assert.rejects(work, (error) => error instanceof InputError && message.test(error.message));
+  const refused = (work, message) =>
+    assert.rejects(work, (error) => error instanceof InputError && message.test(error.message));
   await refused(router.route(5), /^request is of type number; it must be/);
   await refused(router.route([]), /^messages is empty/);
   await refused(router.route([{ role: "user", content: 5 }]), /^messages\[0\]\.content is of type number/);

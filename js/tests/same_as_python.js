@@ -61,7 +61,8 @@ function compareViews(kind, made, wanted, packer, place) {
 async function compareCase(line, place, settings) {
   let parsed, answer;
   try {
-    [parsed, answer] = [parseRequest(line.get("request")), parseOutput(line.get("output"))];
+    const given = [line.get("request"), line.get("output")].map((value) => (settings.plain ? plain(value) : value));
+    [parsed, answer] = [parseRequest(given[0]), parseOutput(given[1])];
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     note("refused", line.has("refused") ? "" : `${place}: ${error.message}`);

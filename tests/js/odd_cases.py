@@ -250,7 +250,7 @@ HAND_MADE: tuple[tuple[Any, Any], ...] = (
     ("a", {"content": [{"text": "x"}, "y", 3]}),
     ("a", {"content": None, "refusal": "I'm sorry"}),
     ("a", {"content": "x", "tool_calls": [{"function": {}}]}),
-    ("a", {"content": "[" * 5000 + "]" * 5000}),
+    ("a", {"content": "[" * 100_000 + "]" * 100_000}),
     ("a", {"content": "{" + '"a":{' * 500 + "}" * 501}),
     ("a", {"content": '{"n": ' + "9" * 4301 + "}"}),
     ("a", {"content": '{"n": ' + "9" * 4300 + "}"}),

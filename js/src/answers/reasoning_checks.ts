@@ -4,7 +4,20 @@
  * Knows texts; knows nothing of calls or thresholds. Every expression that is searched for has a bounded length.
  */
 
-import { asciiDigits, findAll, isLetters, last, first, occurs, pattern, size, strip, stripEnd, stripStart } from "../unicode.js";
+import {
+  asciiDigits,
+  findAll,
+  first,
+  isLetters,
+  last,
+  occurs,
+  pattern,
+  size,
+  strip,
+  stripEnd,
+  stripEndOf,
+  stripStart,
+} from "../unicode.js";
 import { numberText, stemsOf, WORD, type Said } from "./said.js";
 
 const EQUATIONS_READ = 40;
@@ -176,9 +189,7 @@ function evaluate(expression: string): number | null {
 function matchOptions(before: string, final: string, asked: string, found: Reasoning): void {
   const options = new Map([...asked.matchAll(OPTION_LINE)].map((match): [string, string] => [match[1]!, match[2]!]));
   found.options = options.size;
-  const chosen = strip(options.get(final) ?? "")
-    .replace(/\.+$/, "")
-    .toLowerCase();
+  const chosen = stripEndOf(strip(options.get(final) ?? ""), ".").toLowerCase();
   found.offOptions = options.size > 0 && !options.has(final);
   const lower = before.toLowerCase();
   found.inReasoning = chosen !== "" && lower.includes(chosen);

@@ -1,6 +1,6 @@
 /** What a request says, made ready to look words, numbers and names up in. Knows text; knows nothing of tools or answers. */
 
-import { findAll, first, pattern, size } from "../unicode.js";
+import { findAll, first, pattern, size, stripEndOf } from "../unicode.js";
 
 // Words of one meaning mostly share a beginning: calculate, calculator, calculation.
 const STEM_CHARS = 5;
@@ -111,7 +111,7 @@ export function splitName(name: string): string[] {
 /** 1,200.50 as 1200.5: without what only groups digits. */
 export function numberText(found: string): string {
   const [digits = "", fraction = ""] = found.replaceAll(",", "").split(".");
-  const part = fraction.replace(/0+$/, "");
+  const part = stripEndOf(fraction, "0");
   const whole = digits.replace(/^0+/, "") || "0";
   return part ? `${whole}.${part}` : whole;
 }
