@@ -142,14 +142,15 @@ export class Encoder {
     } catch (error) {
       throw new ArtifactError(`${name} cannot decide a request (${firstLine(error)}); export the artifact again`);
     }
-    if (![...found.quality, ...found.step, found.ood].every(Number.isFinite)) {
-      throw new ArtifactError(`${name} predicts numbers that are not finite; export the artifact again`);
-    }
     this.tiers = found.quality.length;
     this.steps = found.step.length;
   }
 
-  /** What the graph predicts of one view: a row a run, as in Python: int8 arithmetic depends on what shares a batch. */
+  /**
+   * What the graph predicts of one view: a row a run, as in Python, since int8 arithmetic depends on what shares a batch.
+   *
+   * Throws whatever onnxruntime does, and where a number is not finite.
+   */
   async predict(view: View): Promise<Prediction> {
     const { ids, cut } = this.packer.pack(view);
     const Tensor = this.runtime.Tensor as unknown as TensorOf;
@@ -161,12 +162,15 @@ export class Encoder {
     const run = this.turn.then(() => this.session.run(feeds));
     this.turn = run.catch(() => undefined);
     const found = await run;
-    const [quality, step, ood] = OUTPUTS.map((name) => row(found[name]!));
+    const [quality, step, ood] = OUTPUTS.map((name) => finiteRow(name, found[name]!));
     return { quality: quality!, step: step!, ood: ood![0]!, cut };
   }
 }
 
-function row(tensor: RuntimeTensor): number[] {
-  if (tensor.dims[0] !== 1) throw new Error(`an output has the shape (${tensor.dims.join(", ")}), for one row`);
-  return [...(tensor.data as Float32Array)];
+function finiteRow(name: string, tensor: RuntimeTensor): number[] {
+  if (tensor.dims[0] !== 1) throw new Error(`${name} has the shape (${tensor.dims.join(", ")}), for one row`);
+  const values = [...(tensor.data as Float32Array)];
+  // a distance that is not finite would pass for a small one
+  if (!values.every(Number.isFinite)) throw new Error(`the graph predicts ${name} that is not finite`);
+  return values;
 }

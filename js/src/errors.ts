@@ -15,6 +15,11 @@ export class ArtifactError extends LearnedRouterError {
   override name = "ArtifactError";
 }
 
+/** A call that could not be decided because the router itself failed; raised by a strict router alone. */
+export class InferenceError extends LearnedRouterError {
+  override name = "InferenceError";
+}
+
 /** The first line of whatever was thrown, for a message. */
 export function firstLine(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error);

@@ -75,6 +75,23 @@ export class Gate {
     );
   }
 
+  /** What is said of an answer that could not be looked at: not kept, and predicted to be worth nothing. */
+  refuse(tier: string, mode: string, step: string | null): Acceptance {
+    return {
+      accept: false,
+      tier,
+      reason: "router_error",
+      confidence: 0,
+      quality: { [tier]: 0, [this.tiers[this.tiers.length - 1]!]: 1 },
+      regret: 1,
+      threshold: acceptOf(this.modes[mode]!.gated!, step),
+      ood: 0,
+      truncated: false,
+      mode,
+      router: this.name,
+    };
+  }
+
   /** What a mode makes of an answer of a lower tier. step: of the request, null where it is not known. */
   async judge(request: Request, output: Output, tier: string, mode: string, step: string | null): Promise<Acceptance> {
     const view = makeAnswerView(request, output, placeOf(tier, this.tiers), this.config.view);

@@ -3,7 +3,8 @@
 export type { Logprobs, OutputInput } from "./answer.js";
 export type { ArtifactFiles, Config } from "./artifact.js";
 export type { Runtime } from "./encoder.js";
-export { ArtifactError, InputError, LearnedRouterError } from "./errors.js";
+export { ArtifactError, InferenceError, InputError, LearnedRouterError } from "./errors.js";
+export type { Errors } from "./failures.js";
 export type { Acceptance } from "./gate.js";
 export { parseJson, type Mapping } from "./json.js";
 export type { Mode, Reason, Tier } from "./policy.js";

@@ -11,6 +11,7 @@ export type Reason =
   | "lacks_capability" // a cheaper tier would do, but it lacks tools, vision or JSON mode
   | "changed_tool" // a tool that the labels always showed with one schema has another: the top tier
   | "unknown_model" // a tier is served by another model than the one that the labels are about
+  | "router_error" // the router itself failed, out of memory or broken: the top tier; counted, never raised
   | Rule;
 
 /** What may be certainly wrong with an answer whatever the model predicts. */

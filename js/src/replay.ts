@@ -1,6 +1,6 @@
 /** Reference decisions: requests and answers kept in an artifact with the exact decision expected, and their replay. */
 
-import { ArtifactError, firstLine, InputError } from "./errors.js";
+import { ArtifactError, firstLine, InferenceError, InputError } from "./errors.js";
 import { get, isMapping, isNumber, keys, numeric, parseJson, type Mapping } from "./json.js";
 import type { OutputInput } from "./answer.js";
 import type { RequestInput } from "./request.js";
@@ -84,8 +84,12 @@ export async function replay(router: Router, references: readonly Reference[]): 
       found =
         output === null ? await router.route(request, { mode }) : await router.accept(request, output, { mode, tier });
     } catch (error) {
-      if (!(error instanceof InputError)) throw error;
+      if (!(error instanceof InputError || error instanceof InferenceError)) throw error;
       problems.push(`${place}: cannot be decided: ${error.message}`);
+      continue;
+    }
+    if (found.reason === "router_error") {
+      problems.push(`${place}: cannot be decided: ${router.errors.last}`);
       continue;
     }
     const tiers = [...expected.quality.keys()];

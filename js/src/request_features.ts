@@ -13,7 +13,6 @@ import {
   findAll,
   first,
   last,
-  occurs,
   pattern,
   size,
   splitWords,
@@ -25,6 +24,8 @@ export const TOOLS_READ = 32;
 const PARAMETERS_READ = 24;
 const SCHEMA_DEPTH_READ = 6;
 export const DESCRIPTION_CHARS = 60;
+// Of a transcript, so many of the last messages are searched for errors.
+const HISTORY_READ = 64;
 
 // Counts enter as log(1 + count), shares as they are, so that no single huge prompt leaves the range seen in training.
 export const FEATURES: readonly string[] = [
@@ -64,7 +65,19 @@ const NUMBER = pattern(String.raw`\d+`);
 const WORD = pattern("[a-z0-9]+");
 const OPTION = pattern(String.raw`^\s*\(?[A-Ja-j1-9][.)]\s`, "m");
 const SENTENCE = pattern(String.raw`[.!?](?:\s|$)`);
-const TOOL_ERROR = pattern("error|exception|traceback|failed|not found|invalid|denied|timed? ?out", "i");
+const TOOL_ERRORS = [
+  "error",
+  "exception",
+  "traceback",
+  "failed",
+  "not found",
+  "invalid",
+  "denied",
+  "timeout",
+  "time out",
+  "timedout",
+  "timed out",
+];
 
 /** The two ends of a text that is longer than so many code points. */
 export function ends(text: string, limit: number, headShare = 0.6): string {
@@ -100,18 +113,22 @@ export function textFeatures(text: string, length: number): number[] {
 
 export function historyFeatures(messages: readonly Message[], last: Message, systemChars: number): number[] {
   const isTool = (message: Message): boolean => message.role === "tool" || message.role === "function";
-  const results = messages.filter(isTool);
-  const errors = results.filter((message) => occurs(TOOL_ERROR, ends(messageText(message), 400, 0.8)));
+  const errors = messages.slice(-HISTORY_READ).filter((message) => isTool(message) && tellsError(message));
   const total = messages.reduce((sum, { content }) => sum + (typeof content === "string" ? size(content) : 0), 0);
   return [
     Math.log1p(messages.length),
     Math.log1p(messages.filter((message) => message.role === "user").length),
-    Math.log1p(results.length),
+    Math.log1p(messages.filter(isTool).length),
     Math.log1p(errors.length),
     Math.log1p(total),
     Math.log1p(systemChars),
     Number(isTool(last)),
   ];
+}
+
+function tellsError(message: Message): boolean {
+  const text = ends(messageText(message), 400, 0.8).toLowerCase();
+  return TOOL_ERRORS.some((word) => text.includes(word));
 }
 
 /** What is read of a tool. shape: name(parameter, optional?) and the start of the description. */

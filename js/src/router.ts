@@ -3,11 +3,12 @@
 import { parseOutput, type OutputInput } from "./answer.js";
 import { checkArtifact, type ArtifactFiles, type Config } from "./artifact.js";
 import { Encoder, Packer, type Runtime } from "./encoder.js";
-import { ArtifactError, InputError } from "./errors.js";
+import { ArtifactError, firstLine, InferenceError, InputError, LearnedRouterError } from "./errors.js";
+import { Failures, type Errors } from "./failures.js";
 import { Gate, type Acceptance } from "./gate.js";
 import { findBlocked, findRefusal } from "./limits.js";
 import { asGoodProbability, chooseTier, thresholdOf, type Choice, type Mode, type Reason } from "./policy.js";
-import { kindOf, parseRequest, type Beside, type Request, type RequestInput } from "./request.js";
+import { kindOf, parseRequest, STEPS, type Beside, type Request, type RequestInput } from "./request.js";
 import { Served } from "./served.js";
 import { Tokenizer } from "./tokenizer.js";
 import { makeView } from "./view.js";
@@ -42,6 +43,10 @@ export interface LoadOptions {
   models?: { readonly [tier: string]: string };
   /** By tier, further names of the very model that it was trained for. */
   aliases?: { readonly [tier: string]: readonly string[] };
+  /** Raise InferenceError where the router itself fails, instead of going to the top tier with "router_error". */
+  strict?: boolean;
+  /** Is told of calls that could not be decided, once a minute at most; by default `console.warn`. */
+  warn?: (message: string) => void;
   /** Options of onnxruntime's session, beside one thread. */
   session?: { [name: string]: unknown };
 }
@@ -72,6 +77,8 @@ export class Router {
     private readonly served: Served,
     private readonly encoder: Encoder,
     private readonly gate: Gate | null,
+    private readonly failures: Failures,
+    private readonly strict: boolean,
   ) {}
 
   /**
@@ -96,7 +103,8 @@ export class Router {
     }
     const name = `${config.name}@${artifact.hash.slice(0, 12)}`;
     const gate = await Gate.load(ort, artifact, tokenizer, name, served, session);
-    return new Router(config, name, mode, served, encoder, gate);
+    const failures = new Failures(options.warn ?? console.warn);
+    return new Router(config, name, mode, served, encoder, gate, failures, options.strict ?? false);
   }
 
   /** Names of the tiers, cheapest first. */
@@ -118,15 +126,28 @@ export class Router {
     return this.gate !== null;
   }
 
+  /** How many calls could not be decided since this router was loaded, and what the latest met. */
+  get errors(): Errors {
+    return this.failures.errors;
+  }
+
   /**
    * Decide one request: a prompt, a list of OpenAI messages, or an object with `messages`.
    *
-   * Raises InputError naming the field when the request is none, or when there is no gate and `gated` is asked for.
+   * Raises InputError naming the field when the request is none, or when there is no gate and `gated` is asked for; a
+   * strict router also InferenceError.
    */
   async route(request: RequestInput, { mode, gated = false, ...beside }: RouteOptions = {}): Promise<Decision> {
-    const parsed = parseRequest(request, beside);
     const operating = mode === undefined ? this.mode : knownMode(this.config, mode);
     if (gated) this.gateOf();
+    const parsed = parseRequest(request, beside);
+    return this.orElse(
+      () => this.decide(parsed, operating, gated),
+      () => this.sendUp(operating, parsed.step ?? STEPS[STEPS.length - 1]!, gated),
+    );
+  }
+
+  private async decide(parsed: Request, operating: string, gated: boolean): Promise<Decision> {
     const { config } = this;
     const { quality, step: steps, ood, cut } = await this.encoder.predict(makeView(parsed, config.view));
     const step = parsed.step ?? config.steps[steps.indexOf(Math.max(...steps))]!;
@@ -151,12 +172,43 @@ export class Router {
     };
   }
 
+  /** The decision for a request that could not be decided: nothing was predicted, and whatever is made of it leads up. */
+  private sendUp(mode: string, step: string, gated: boolean): Decision {
+    const top = this.tiers[this.tiers.length - 1]!;
+    return {
+      tier: top,
+      model: this.models[top]!,
+      reason: "router_error",
+      confidence: 1,
+      quality: Object.fromEntries(this.tiers.map((name) => [name, Number(name === top)])),
+      regret: 0,
+      threshold: thresholdOf(this.config.modes[mode]!, step, gated),
+      step,
+      ood: 0,
+      truncated: false,
+      mode,
+      router: this.name,
+    };
+  }
+
+  /** What work comes to; where it fails by no fault of the caller's, what is said instead. */
+  private async orElse<Said>(work: () => Promise<Said>, instead: () => Said): Promise<Said> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof LearnedRouterError) throw error;
+      if (this.strict) throw new InferenceError(`${this.name}: a call could not be decided (${firstLine(error)})`);
+      this.failures.add(this.name, error);
+      return instead();
+    }
+  }
+
   /**
    * Whether a lower tier's answer may be kept: the gate, after `route(…, { gated: true })` and the call.
    *
    * output: a text, an OpenAI message or chat completion, or an object with `text` and `tool_calls`.
    * Raises InputError naming the field when request or output is none, when the tier is not a lower one or not said where
-   * there are several, and when the artifact has no gate.
+   * there are several, and when the artifact has no gate; a strict router also InferenceError.
    */
   async accept(
     request: RequestInput,
@@ -166,8 +218,12 @@ export class Router {
     const wanted = mode ?? decision?.mode;
     const operating = wanted === undefined ? this.mode : knownMode(this.config, wanted);
     const [gate, lower] = [this.gateOf(), this.lowerTier(tier ?? decision?.tier)];
-    const parsed = parseRequest(request, beside);
-    return gate.judge(parsed, parseOutput(output), lower, operating, parsed.step ?? decision?.step ?? null);
+    const [parsed, answer] = [parseRequest(request, beside), parseOutput(output)];
+    const step = parsed.step ?? decision?.step ?? null;
+    return this.orElse(
+      () => gate.judge(parsed, answer, lower, operating, step),
+      () => gate.refuse(lower, operating, decision?.step ?? null),
+    );
   }
 
   private async choose(request: Request, quality: readonly number[], threshold: number, ood: number): Promise<Choice> {

@@ -46,6 +46,7 @@ export function constantRuntime({ quality = [0.8, 0.9], step = [0, 0, 1, 0, 0, 0
     outputNames: ["quality", "step", "ood"],
     async run(feeds) {
       if (running) throw new Error("Session already started");
+      if (session.broken) throw new Error("out of memory\nat …");
       running += 1;
       await new Promise((resolve) => setTimeout(resolve, 1));
       running -= 1;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ArtifactError, InputError, Router } from "learned-router";
+import { ArtifactError, InferenceError, InputError, Router } from "learned-router";
 
 import { GATE_FEATURES } from "../dist/view.js";
 import { addGate, constantRuntime, files } from "./artifacts.js";
@@ -101,6 +101,28 @@ test("a gate that expects log-probabilities holds an answer without to the targe
   near((await router.accept("x", "fine.", { decision })).threshold, 0.05 * 0.93);
   const logprobs = { content: [{ token: "fine", logprob: -0.1 }] };
   assert.equal((await router.accept("x", { content: "fine.", logprobs }, { decision })).threshold, 0.1);
+});
+
+test("where the router itself fails, the call goes to the top tier and is counted", async () => {
+  const { ort, session } = constantRuntime({ quality: [0.9, 0.9] });
+  const told = [];
+  const given = files(gated());
+  const router = await Router.fromFiles(given, { ort, warn: (message) => told.push(message) });
+  const strict = await Router.fromFiles(given, { ort, strict: true });
+  session.broken = true;
+  const decision = await router.route("x", { step: "plan", gated: true });
+  assert.deepEqual(
+    [decision.tier, decision.reason, decision.quality, decision.step, decision.threshold],
+    ["frontier", "router_error", { small: 0, frontier: 1 }, "plan", 0.7],
+  );
+  const refused = await router.accept("x", "fine.", { tier: "small" });
+  assert.deepEqual([refused.accept, refused.reason, refused.regret, refused.threshold], [false, "router_error", 1, 0.05]);
+  assert.deepEqual(router.errors, { count: 2, last: "out of memory" });
+  assert.equal(told.length, 1);
+  await assert.rejects(strict.route("x"), (error) => error instanceof InferenceError && /out of memory/.test(error.message));
+  await assert.rejects(router.route([]), InputError);
+  session.broken = false;
+  assert.equal((await router.route("x")).reason, "good_enough");
 });
 
 test("wrong requests, answers and options are refused with the field that is wrong", async () => {

@@ -239,6 +239,8 @@ HAND_MADE: tuple[tuple[Any, Any], ...] = (
     ("😀" * 2000, "😀" * 7000),
     ("x" * 100_000, "y " * 60_000),
     (["a"], "x"),
+    ({"messages": [*[{"role": "tool", "content": "TIMEDOUT error"}] * 70, {"role": "user", "content": "go on"}]}, "x"),
+    ({"messages": [{"role": "tool", "content": text} for text in ("time  out", "Tımed out", "İNVALID", "ok")]}, "x"),
     ({"messages": []}, "x"),
     ({"messages": [{"role": 3}]}, "x"),
     ({"messages": [{"role": "user", "content": 5}]}, "x"),
