@@ -139,8 +139,13 @@ def _gate_sentence(config: Config, why_no_gate: str) -> str:
 def _before(encoder: Pretrained | None) -> str:
     if encoder is None:
         return ""
+    how = (
+        "was pretrained on which requests models of public logs got right"
+        if encoder.models
+        else f"was distilled from `{encoder.encoder}`, on texts alone"
+    )
     return f"""
-Before that, its encoder was pretrained on which requests models of public logs got right:
+Before that, its encoder {how}:
 
 {_source_table(encoder)}
 """
@@ -206,9 +211,9 @@ def write_distilled_card(
     return f"""# {folder.name}
 
 A small encoder: {about.layers} layer, with a feed-forward part of {about.ffn} units ({about.activation}), which has
-learned to repeat what all layers of `{about.encoder}` say of a text. Routers of size `nano` begin with it. It knows of no models
-and no outcomes: texts are all it has learned from. The word embeddings are those of `{about.encoder}`, unchanged; what
-is its own is kept in float16: {sizes}.
+learned to repeat what all layers of `{about.encoder}` say of a text. Routers of size `nano` begin with
+it. It knows of no models and no outcomes: texts are all it has learned from. The word embeddings are those of
+`{about.encoder}`, unchanged; what is its own is kept in float16: {sizes}.
 It learned from no request that could stand in the calibration or test split of anybody's labels of these logs.
 
 ## Trained on
@@ -217,7 +222,7 @@ It learned from no request that could stand in the calibration or test split of 
 
 ## Measured
 
-Of 1,500 texts held out, it does not repeat {missed[0]:.0%} of the variance of the whole encoder's middle layer, and
+Of texts that were held out, it does not repeat {missed[0]:.0%} of the variance of the whole encoder's middle layer, and
 {missed[1]:.0%} of its last one's.
 
 {_unseen_table(found)}

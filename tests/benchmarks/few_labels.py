@@ -30,8 +30,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from learned_router.training.baselines import Embedder, embed
-from learned_router.training.model import PACKAGED
 from learned_router.training.pretrained import read_about
+from learned_router.training.recipe import PLAIN as WHOLE_ENCODER
 from learned_router.training.recipe import Recipe, load_recipe
 from learned_router.training.records import Label
 
@@ -55,7 +55,7 @@ def curve_methods(recipe: Recipe, encoder: Path | None) -> dict[str, Method]:
     """The frozen baselines, and the recipe on the plain encoder and, where there is one, on the pretrained."""
     known = all_methods()
     methods = {name: known[name] for name in BASELINES}
-    methods[PLAIN] = our_method(OUR_LINES[PLAIN], on_encoder(recipe, PACKAGED))
+    methods[PLAIN] = our_method(OUR_LINES[PLAIN], on_encoder(recipe, WHOLE_ENCODER))
     if encoder:
         methods[OURS] = our_method(OUR_LINES[OURS], on_encoder(recipe, str(encoder)))
     return methods
