@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
+import stat
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -23,6 +26,8 @@ CERTIFICATE: Final = "certificate.json"
 FILES: Final = ("model.onnx", "tokenizer.json", CERTIFICATE, "metrics.json", "reference.jsonl", "README.md")
 # Far above any encoder of this kind; a folder that claims more is not read into memory.
 LARGEST_FILE_BYTES: Final = 2 * 1024**3
+# Ours are a few kilobytes; the fingerprints of ten thousand tools would take one megabyte.
+LARGEST_CONFIG_BYTES: Final = 16 * 1024**2
 
 
 class Provenance(msgspec.Struct, frozen=True):
@@ -81,13 +86,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 class Artifact(msgspec.Struct, frozen=True):
     """A folder that has been read and checked. hash: sha256 of ``config.json``, which holds those of all other files.
 
-    gate: the second graph's bytes, None in an artifact without a gate.
+    graph, tokenizer, gate: the bytes that were checked, so that nothing is read a second time, when it may be another;
+    gate is the second graph, None in an artifact without one.
     """
 
     path: Path
     config: Config
     hash: str
     graph: bytes
+    tokenizer: bytes
     gate: bytes | None = None
 
 
@@ -98,24 +105,25 @@ def read_artifact(path: Path) -> Artifact:
     """
     if not path.is_dir():
         raise ArtifactError(f"{path}: no such folder; give the folder that 'learned-router train --out' wrote")
-    raw = _read(path / CONFIG)
+    raw = _read(path / CONFIG, LARGEST_CONFIG_BYTES)
     config = parse_config(raw, path / CONFIG)
     for name in (*FILES, *((GATE,) if config.gate else ())):
         if name not in config.files:
             raise ArtifactError(f"{path / CONFIG}: 'files' has no hash of {name}; export the artifact again")
-    graphs: dict[str, bytes] = {}
+    kept: dict[str, bytes] = {}
     for name in config.files:
         if name != os.path.basename(name) or name in ("", ".", "..") or "\0" in name:
             raise ArtifactError(f"{path / CONFIG}: file name {name!r} points outside the folder; export it again")
         content = check_file(path, config, name)
-        if name in ("model.onnx", GATE):
-            graphs[name] = content
+        if name in ("model.onnx", "tokenizer.json", GATE):
+            kept[name] = content
     return Artifact(
         path=path,
         config=config,
         hash=hashlib.sha256(raw).hexdigest(),
-        graph=graphs["model.onnx"],
-        gate=graphs[GATE] if config.gate else None,
+        graph=kept["model.onnx"],
+        tokenizer=kept["tokenizer.json"],
+        gate=kept[GATE] if config.gate else None,
     )
 
 
@@ -140,6 +148,12 @@ def parse_config(raw: bytes, place: Path) -> Config:
                 f"{place}: schema version {version}; this learned-router reads up to {SCHEMA_VERSION}. "
                 "Upgrade it: pip install -U learned-router"
             )
+        if version < 1:
+            raise ArtifactError(f"{place}: schema version {version}; there never was one. Export the artifact again")
+        if twice := _find_duplicate(raw):
+            raise ArtifactError(
+                f"{place}: {twice!r:.60} is there twice; the file was edited. Export the artifact again"
+            )
         config = msgspec.json.decode(raw, type=Config)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ArtifactError(f"{place}: {error}; the file is damaged or not an artifact's. Export it again") from None
@@ -163,9 +177,13 @@ def parse_config(raw: bytes, place: Path) -> Config:
 
 
 def _find_contradiction(config: Config) -> str | None:
+    if not config.name or not config.name.isprintable():  # it ends up in every decision and in logs
+        return f"name is {config.name!r:.60}; it must be printable"
     names = [tier.name for tier in config.tiers]
     if len(set(names)) < len(names):
         return f"two tiers have the same name ({', '.join(names)})"
+    if not config.steps or len(set(config.steps)) < len(config.steps):
+        return f"steps are {', '.join(config.steps) or 'none'}; there must be some, each once"
     unsure = [name for name in names[:-1] if name not in config.confidence]
     if unsure:
         return f"confidence has no weights for {', '.join(unsure)}"
@@ -174,6 +192,9 @@ def _find_contradiction(config: Config) -> str | None:
     for part in (config, config.gate):
         if part is not None and part.ood_threshold <= 0.0:
             return f"ood_threshold is {part.ood_threshold}; it must be above 0"
+    for tier, cost in config.call_costs.items():
+        if not 0.0 <= cost < math.inf:
+            return f"call_costs.{tier} is {cost}; it must be 0 or more"
     if config.gate:
         ungated = [name for name, mode in config.modes.items() if mode.gated is None]
         if ungated:
@@ -185,19 +206,41 @@ class _Versioned(msgspec.Struct):
     schema_version: int
 
 
-def _read(path: Path) -> bytes:
+def _find_duplicate(raw: bytes) -> str | None:
+    """A key that one object holds twice: readers differ in which one they believe."""
+    found: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        keys = [key for key, _ in pairs]
+        found.extend(key for key in keys if keys.count(key) > 1)
+
+    json.loads(raw, object_pairs_hook=look)
+    return found[0] if found else None
+
+
+def _read(path: Path, most: int | None = None) -> bytes:
+    """A file's bytes. Links are followed, as caches and mounts need them: what counts is the hash of what is found.
+
+    most: bytes that it may have; by default LARGEST_FILE_BYTES.
+    """
+    limit = LARGEST_FILE_BYTES if most is None else most
     try:
-        if path.stat().st_size > LARGEST_FILE_BYTES:
-            raise ArtifactError(
-                f"{path}: larger than {LARGEST_FILE_BYTES} bytes; not an artifact's file. Export the artifact again"
-            )
-        return path.read_bytes()
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a named pipe would be waited for, a device read without end
+            raise ArtifactError(f"{path}: cannot be read (no regular file). Restore the artifact or export it again")
+        if found.st_size <= limit:
+            with path.open("rb") as file:
+                content = file.read(limit + 1)
+            if len(content) <= limit:
+                return content
     except FileNotFoundError:
         raise ArtifactError(f"{path}: missing; the artifact is incomplete. Restore it or export it again") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise ArtifactError(
-            f"{path}: cannot be read ({error.strerror}). Restore the artifact or export it again"
+            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}). "
+            "Restore the artifact or export it again"
         ) from None
+    raise ArtifactError(f"{path}: larger than {limit} bytes; not an artifact's file. Export the artifact again")
 
 
 def exported_folders() -> tuple[Path, Path]:

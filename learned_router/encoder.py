@@ -13,13 +13,18 @@ import onnxruntime as ort
 from tokenizers import Tokenizer
 
 from learned_router.errors import ArtifactError
+from learned_router.graph_file import check_graph
 from learned_router.request_features import FEATURES
 from learned_router.view import AnswerViewSpec, View, ViewSpec
 
+# Where the class of a panic in tokenizers' Rust says it is from; it is no Exception.
+RUST_PANICS: Final = "pyo3_runtime"
 INPUTS = ("input_ids", "attention_mask", "features")
 OUTPUTS = ("quality", "step", "ood")
 # texts of views, of a few kilobytes each, whose tokens are remembered
 SEGMENTS_KEPT: Final = 256
+# as onnxruntime names element types
+_INTEGER, _FLOAT = "tensor(int64)", "tensor(float)"
 
 
 class Prediction(NamedTuple):
@@ -54,10 +59,18 @@ class Packer:
 
     @classmethod
     def load(cls, path: Path, spec: ViewSpec | AnswerViewSpec) -> Packer:
+        return cls.parse(path.read_bytes(), str(path), spec)
+
+    @classmethod
+    def parse(cls, content: bytes, name: str, spec: ViewSpec | AnswerViewSpec) -> Packer:
+        """From the bytes of a ``tokenizer.json``. name: of the file. Raises ArtifactError when they are none."""
         try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # tokenizers raises bare Exception for anything wrong with the file
-            raise ArtifactError(f"{path}: no tokenizer in it ({error}); export the artifact again") from None
+            tokenizer = Tokenizer.from_buffer(content)
+        except BaseException as error:  # bare Exception for anything wrong with the file, or a panic of its Rust
+            if not isinstance(error, Exception) and type(error).__module__ != RUST_PANICS:
+                raise
+            told = str(error)[:200]
+            raise ArtifactError(f"{name}: no tokenizer in it ({told}); export the artifact again") from None
         return cls(tokenizer, spec)
 
     def with_spec(self, spec: ViewSpec | AnswerViewSpec) -> Packer:
@@ -102,6 +115,10 @@ class Packer:
         ids: list[int] = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
         return ids
 
+    def longest(self) -> list[int]:
+        """As many token ids as a view may have, each the last of the vocabulary."""
+        return [self._tokenizer.get_vocab_size() - 1] * self._spec.max_tokens
+
     def batch(
         self, packed: Sequence[Sequence[int]], multiple_of: int = 1
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -135,6 +152,7 @@ class Encoder:
         Raises ArtifactError when it is no graph of the design's contract.
         """
         self._name, self._n_features = name, n_features
+        check_graph(graph, name)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -148,13 +166,18 @@ class Encoder:
             raise ArtifactError(
                 f"{name} has inputs and outputs {found}; it must have {INPUTS} and {OUTPUTS}; export the artifact again"
             )
+        for part in (*self._session.get_inputs(), *self._session.get_outputs()):
+            wanted = _INTEGER if part.name in INPUTS[:2] else _FLOAT
+            if part.type != wanted:
+                raise ArtifactError(f"{name}: {part.name} is {part.type}, not {wanted}; export the artifact again")
         self.packer = packer
         self.tiers, self.steps = self._try()
 
     def _try(self) -> tuple[int, int]:
-        """Tiers and steps of an empty view's prediction, so that a graph that cannot run is refused before it must."""
+        """Tiers and steps that it predicts, of the emptiest and the longest view there is, so that it is refused now."""
         view = View((), (0.0,) * self._n_features, False)
         try:
+            self._run(self.packer.longest(), view)  # more positions or a larger vocabulary than the graph's
             found = self.predict([view])[0]
             (_, tiers), (_, steps), (_,) = (output.shape for output in found)
         except Exception as error:  # onnxruntime again; or outputs of other ranks

@@ -71,7 +71,7 @@ class Loaded:
         self.served: Final = Served(config.tiers, options.models, options.aliases)
         self.cache: Final[RequestCache[Decision]] = RequestCache(options.cache)
         self.mode: Final = self.known_mode(config.default_mode if options.mode is None else options.mode)
-        packer = Packer.load(artifact.path / "tokenizer.json", config.view)
+        packer = Packer.parse(artifact.tokenizer, str(artifact.path / "tokenizer.json"), config.view)
         self._encoder: Final = Encoder(artifact.graph, packer, threads=options.threads)
         found, wanted = (self._encoder.tiers, self._encoder.steps), (len(config.tiers), len(config.steps))
         if found != wanted:

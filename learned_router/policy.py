@@ -37,6 +37,9 @@ class Reason(enum.StrEnum):
 
 # A threshold below every predicted regret, the least of which is -1: everything goes to the top tier.
 NEVER_DOWN: Final = -2.0
+# Above every regret there is, the largest of which is 1: a threshold beyond it was not chosen by anybody.
+HIGHEST_THRESHOLD: Final = 2.0
+CAPABILITIES: Final = ("tools", "vision", "json")
 
 # What may be wrong with an answer whatever the model predicts; each may be switched off.
 RULES: Final = (
@@ -61,6 +64,14 @@ class Tier(msgspec.Struct, frozen=True, omit_defaults=True):
     lacks: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("a tier has no name")
+        if self.context_tokens is not None and self.context_tokens < 1:
+            raise ValueError(f"context_tokens is {self.context_tokens}; it must be 1 or more, or absent")
+        if strange := [lack for lack in self.lacks if lack not in CAPABILITIES]:
+            raise ValueError(f"lacks holds {strange[0]!r:.40}; it may hold {', '.join(CAPABILITIES)}")
+
 
 class GatedPoint(msgspec.Struct, frozen=True, omit_defaults=True):
     """Thresholds of router and gate that were chosen together, both regrets allowed, in quality units.
@@ -73,6 +84,11 @@ class GatedPoint(msgspec.Struct, frozen=True, omit_defaults=True):
     accept: float
     steps: dict[str, tuple[float, float]] = {}
     certified: bool = False
+
+    def __post_init__(self) -> None:
+        _check_thresholds({"route": self.route, "accept": self.accept})
+        for step, (route, accept) in self.steps.items():
+            _check_thresholds({f"steps.{step} before the call": route, f"steps.{step} after it": accept})
 
     def route_of(self, step: str) -> float:
         return self.steps[step][0] if step in self.steps else self.route
@@ -98,11 +114,22 @@ class Mode(msgspec.Struct, frozen=True, omit_defaults=True):
     certified: bool = False
     gated: GatedPoint | None = None
 
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.target <= 1.0:
+            raise ValueError(f"target is {self.target}; it must lie in [0, 1]")
+        _check_thresholds({"threshold": self.threshold} | {f"steps.{step}": t for step, t in self.steps.items()})
+
     def threshold_of(self, step: str, *, gated: bool = False) -> float:
         """The regret allowed before the call, for a request of ``step``. gated: the gate will see the answer."""
         if gated and self.gated:
             return self.gated.route_of(step)
         return self.steps.get(step, self.threshold)
+
+
+def _check_thresholds(thresholds: Mapping[str, float]) -> None:
+    for name, value in thresholds.items():
+        if not NEVER_DOWN <= value <= HIGHEST_THRESHOLD:
+            raise ValueError(f"{name} is {value}; a threshold lies in [{NEVER_DOWN:g}, {HIGHEST_THRESHOLD:g}]")
 
 
 class Choice(msgspec.Struct, frozen=True):

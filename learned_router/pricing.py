@@ -36,6 +36,11 @@ class Price(msgspec.Struct, frozen=True, omit_defaults=True):
     input_above: float = 0.0
     output_above: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name in ("input_per_million", "output_per_million", "input_above", "output_above"):
+            if not 0.0 <= (value := getattr(self, name)) < math.inf:
+                raise ValueError(f"{name} is {value}; a price is 0 or more")
+
     def cost_usd(self, input_tokens: float, output_tokens: float) -> float:
         """Dollars for one request of that many tokens; cached or batched tokens are charged as any other."""
         above = self.above_tokens is not None and input_tokens > self.above_tokens

@@ -7,22 +7,19 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from learned_router.answer import parse_output
 from learned_router.artifact import Artifact, Config, read_artifact, shipped_artifact
-from learned_router.encoder import Prediction
+from learned_router.encoder import RUST_PANICS, Prediction
 from learned_router.errors import ArtifactError, InferenceError, InputError, LearnedRouterError
 from learned_router.failures import Errors, Failures, describe
 from learned_router.gate import Acceptance
 from learned_router.loaded import Decision, Loaded, Options
 from learned_router.policy import Mode, Reason
 from learned_router.request import Request, kind_of, parse_request
-
-# Where the class of a panic in tokenizers' Rust says it is from; it is no Exception.
-RUST_PANICS: Final = "pyo3_runtime"
 
 
 class Router:

@@ -20,7 +20,7 @@ FLOORS = (
     {"request", "request_cache", "policy", "pricing", "model_names"},
     {"answer", "fingerprints", "request_features", "served"},
     {"answers"},
-    {"view"},
+    {"view", "graph_file"},
     {"artifact", "encoder", "limits"},
     {"gate", "certificate"},
     {"loaded"},

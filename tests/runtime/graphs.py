@@ -12,14 +12,19 @@ from onnx import TensorProto, helper, numpy_helper
 from learned_router.encoder import INPUTS
 
 
-def token_graph(outputs: Mapping[str, Any], table: Any, added_to: str) -> bytes:
-    """As ``constant_graph``, but ``added_to`` grows by ``table[id]`` for each token; an id beyond the table fails."""
+def token_graph(outputs: Mapping[str, Any], token: int, value: float | None, added_to: str) -> bytes:
+    """As ``constant_graph``, but for ``token``, where ``added_to`` grows by ``value``, or the run fails if that is None."""
+    table = np.zeros(100_000, dtype=np.int64)
+    table[token] = 1
     model = onnx.load_from_string(constant_graph(outputs))
     node = next(node for node in model.graph.node if node.output[0] == added_to)
     node.op_type, node.input[:] = "Add", [node.input[0], "of_tokens"]
     model.graph.node.insert(0, helper.make_node("ReduceSum", ["by_token"], ["of_tokens"], keepdims=0))
-    model.graph.node.insert(0, helper.make_node("Gather", ["table", "input_ids"], ["by_token"]))
-    model.graph.initializer.append(numpy_helper.from_array(np.array(table, dtype=np.float32), "table"))
+    model.graph.node.insert(0, helper.make_node("Gather", ["values", "found"], ["by_token"]))
+    model.graph.node.insert(0, helper.make_node("Gather", ["table", "input_ids"], ["found"]))
+    values = [0.0] if value is None else [0.0, value]  # the second Gather has no place 1
+    model.graph.initializer.append(numpy_helper.from_array(table, "table"))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(values, dtype=np.float32), "values"))
     return bytes(model.SerializeToString())
 
 

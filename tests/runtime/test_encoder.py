@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from graphs import constant_graph
+from graphs import constant_graph, token_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -101,16 +101,54 @@ def test_bytes_that_are_no_graph_are_refused(packer: Packer, artifact: Path) -> 
             Encoder(content, packer)
 
 
-def test_a_graph_that_needs_a_file_beside_it_is_refused(packer: Packer) -> None:
+@pytest.mark.parametrize("name", [*INPUTS, *OUTPUTS])
+def test_a_graph_of_other_element_types_is_refused_by_what_has_them(packer: Packer, name: str) -> None:
     model = onnx.load_from_string(constant_graph(GOOD))
-    tensor = model.graph.initializer[0]
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    for key, value in {"location": "../../etc/hostname", "length": "8"}.items():
-        entry = tensor.external_data.add()
-        entry.key, entry.value = key, value
-    with pytest.raises(ArtifactError, match=r"model\.onnx cannot be loaded"):
+    for part in (*model.graph.input, *model.graph.output):
+        if part.name == name:
+            part.type.tensor_type.elem_type = TensorProto.DOUBLE
+    for node in model.graph.node:
+        if node.output[0] == name:
+            node.op_type = "Cast"
+            node.attribute.append(helper.make_attribute("to", TensorProto.DOUBLE))
+    wanted = "int64" if name in INPUTS[:2] else "float"
+    told = rf"model\.onnx: {name} is tensor\(double\), not tensor\({wanted}\); export the artifact again"
+    with pytest.raises(ArtifactError, match=told):
         Encoder(model.SerializeToString(), packer)
+
+
+def test_a_graph_of_unknown_operators_is_refused(packer: Packer) -> None:
+    model = onnx.load_from_string(constant_graph(GOOD))
+    model.graph.node[0].domain = "org.example"
+    model.opset_import.append(helper.make_opsetid("org.example", 1))
+    with pytest.raises(ArtifactError, match=r"model\.onnx cannot be loaded .*; export the artifact again"):
+        Encoder(model.SerializeToString(), packer)
+
+
+@pytest.mark.parametrize(("spare", "refused"), [(-1, True), (0, False)])
+def test_a_graph_of_a_smaller_vocabulary_than_the_tokenizers_is_refused(
+    packer: Packer, spare: int, refused: bool
+) -> None:
+    model = onnx.load_from_string(token_graph(GOOD, 0, 0.0, "ood"))
+    (table,) = [tensor for tensor in model.graph.initializer if tensor.name == "table"]
+    ids = np.zeros(max(packer.longest()) + 1 + spare, dtype=np.int64)
+    table.CopyFrom(numpy_helper.from_array(ids, "table"))
+    if refused:
+        with pytest.raises(ArtifactError, match=r"model\.onnx cannot decide a request .*; export the artifact again"):
+            Encoder(model.SerializeToString(), packer)
+    else:
+        assert Encoder(model.SerializeToString(), packer).tiers == 2
+
+
+@pytest.mark.parametrize(("tokens", "refused"), [(512, False), (513, True)])
+def test_a_graph_of_fewer_positions_than_a_view_may_have_is_refused(artifact: Path, tokens: int, refused: bool) -> None:
+    packer = Packer.load(artifact / "tokenizer.json", ViewSpec(max_tokens=tokens))
+    graph = (artifact / "model.onnx").read_bytes()
+    if refused:
+        with pytest.raises(ArtifactError, match=r"model\.onnx cannot decide a request"):
+            Encoder(graph, packer)
+    else:
+        assert Encoder(graph, packer).tiers == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"not json", b'{"version": "1.0", "model": {"type": "BPE"}}', b"\xff"])

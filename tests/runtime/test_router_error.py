@@ -30,15 +30,12 @@ BATCH = [FINE, BAD, FINE]
 UP = {"small": 0.0, "frontier": 1.0}
 
 
-def bad_table(artifact: Path, value: float | None) -> Any:
-    """By token: 0, but for 'zebra', whose value is given; None for a table that ends before it, so that the graph fails."""
+def broken_graph(artifact: Path, value: float | None = None, output: str = "quality") -> bytes:
+    """One that fails on 'zebra', or adds ``value`` to an output for it."""
     from tokenizers import Tokenizer
 
-    index = Tokenizer.from_file(str(artifact / "tokenizer.json")).encode("zebra", add_special_tokens=False).ids[0]
-    table = np.zeros(index + 1 if value is not None else index, dtype=np.float32)
-    if value is not None:
-        table[index] = value
-    return table
+    token = Tokenizer.from_file(str(artifact / "tokenizer.json")).token_to_id("zebra")
+    return token_graph(GOOD, token, value, output)
 
 
 @pytest.fixture
@@ -50,7 +47,7 @@ def broken(artifact: Path, edited: Callable[..., Path]) -> Callable[..., Router]
         config["modes"]["balanced"].update(threshold=0.5, gated={"route": 0.5, "accept": 0.5})
 
     def make(value: float | None = None, output: str = "quality", **options: Any) -> Router:
-        graph = token_graph(GOOD, bad_table(artifact, value), output)
+        graph = broken_graph(artifact, value, output)
         return Router.load(edited(change, {"model.onnx": graph, "gate.onnx": graph}), mode="balanced", **options)
 
     return make
@@ -153,7 +150,7 @@ def test_evaluation_is_strict_whatever_the_router_is(broken: Callable[..., Route
 def test_a_reference_that_breaks_the_graph_is_a_problem_not_a_decision(
     broken: Callable[..., Router], edited: Callable[..., Path], artifact: Path
 ) -> None:
-    graph = token_graph(GOOD, bad_table(artifact, None), "quality")
+    graph = broken_graph(artifact)
     line = {"request": {"messages": [{"role": "user", "content": BAD}]}, "mode": "balanced", "tier": "frontier"}
     line |= {"reason": "router_error", "quality": UP, "margin": 0.0}
     folder = edited(files={"model.onnx": graph, "reference.jsonl": msgspec.json.encode(line)})
