@@ -17,6 +17,7 @@ from learned_router.fingerprints import Fingerprints
 from learned_router.policy import Mode, Reason, Tier, check_rules
 from learned_router.pricing import Price
 from learned_router.request_features import FEATURES
+from learned_router.signature import PublicKey, check_signature
 from learned_router.view import GATE_FEATURES, AnswerViewSpec, ViewSpec
 
 SCHEMA_VERSION: Final = 1
@@ -98,14 +99,17 @@ class Artifact(msgspec.Struct, frozen=True):
     gate: bytes | None = None
 
 
-def read_artifact(path: Path) -> Artifact:
+def read_artifact(path: Path, public_key: PublicKey | None = None) -> Artifact:
     """Read and check an artifact folder.
 
+    public_key: whose signature it must bear, where one is wanted.
     Raises ArtifactError when it is missing, truncated, tampered with, mixed from two artifacts, or of a newer version.
     """
     if not path.is_dir():
         raise ArtifactError(f"{path}: no such folder; give the folder that 'learned-router train --out' wrote")
     raw = _read(path / CONFIG, LARGEST_CONFIG_BYTES)
+    if public_key is not None:
+        check_signature(path, raw, public_key)
     config = parse_config(raw, path / CONFIG)
     for name in (*FILES, *((GATE,) if config.gate else ())):
         if name not in config.files:

@@ -17,6 +17,7 @@ import typer
 from rich.table import Table
 
 from learned_router import __version__, monitor_command, pipeline_commands
+from learned_router.artifact import CONFIG, read_artifact
 from learned_router.certificate import exact_percent, find_certificate
 from learned_router.errors import InputError, LearnedRouterError
 from learned_router.loaded import Decision
@@ -24,6 +25,7 @@ from learned_router.pipeline_commands import missing_package
 from learned_router.policy import NEVER_DOWN
 from learned_router.replay import read_references, replay
 from learned_router.router import Router
+from learned_router.signature import SIGNATURE, sign
 from learned_router.terminal import ArtifactFolder, JsonFlag, errors, output, print_json, show_certificate
 
 app = typer.Typer(
@@ -158,9 +160,13 @@ def _certified(certified: bool) -> str:
 
 
 @app.command()
-def check(router: ArtifactFolder, json: JsonFlag = False) -> None:
+def check(
+    router: ArtifactFolder,
+    public_key: Annotated[Path | None, typer.Option(help="PEM file of the key by which it must be signed.")] = None,
+    json: JsonFlag = False,
+) -> None:
     """Check every file of an artifact and replay its reference decisions; exit code 1 when one differs."""
-    loaded = Router.load(router, strict=True)
+    loaded = Router.load(router, strict=True, public_key=public_key)
     total, problems = len(read_references(loaded)), replay(loaded)
     if json:
         print_json({"router": loaded.name, "references": total, "problems": problems})
@@ -170,6 +176,17 @@ def check(router: ArtifactFolder, json: JsonFlag = False) -> None:
         output.print(f"{loaded.name}: files intact, {total - len(problems)} of {total} reference decisions repeated")
     if problems:
         raise typer.Exit(1)
+
+
+@app.command("sign")
+def sign_artifact(
+    router: ArtifactFolder,
+    key: Annotated[Path, typer.Option(help="PEM file of an Ed25519 private key, as openssl genpkey writes it.")],
+) -> None:
+    """Sign an artifact, so that 'check --public-key' and Router.load(public_key=) can tell who made it."""
+    read_artifact(router)
+    (router / SIGNATURE).write_bytes(sign((router / CONFIG).read_bytes(), key.read_bytes()))
+    output.print(f"{router / SIGNATURE}: written", highlight=False)
 
 
 def main() -> NoReturn:

@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from learned_router.forking import call_under_way
+
 LOG: Final = logging.getLogger("learned_router")
 # A broken session fails on every call; the log is told of each kind of failure at most this often.
 SECONDS_BETWEEN_WARNINGS: Final = 60.0
@@ -36,7 +38,7 @@ class Failures:
     def add(self, router: str, error: BaseException) -> None:
         """Count one. router: name and hash of the artifact, for the log."""
         now, kind, told = time.monotonic(), type(error), describe(error)
-        with self._lock:
+        with call_under_way, self._lock:
             self._errors = errors = Errors(self._errors.count + 1, told)
             due = now - self._warned.get(kind, -SECONDS_BETWEEN_WARNINGS) >= SECONDS_BETWEEN_WARNINGS
             if due:

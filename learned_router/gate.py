@@ -11,6 +11,7 @@ from learned_router.answers.features import find_failures
 from learned_router.artifact import Artifact, GateConfig
 from learned_router.encoder import Encoder, Packer, Prediction, check_finite
 from learned_router.errors import ArtifactError
+from learned_router.forking import call_under_way
 from learned_router.policy import GatedPoint, Reason, as_good_probability, judge_output
 from learned_router.request import Request
 from learned_router.served import Served
@@ -107,7 +108,8 @@ class Gate:
             for request, output in zip(requests, outputs, strict=True)
         ]
         silent = [self._config.expects_logprobs and output.logprobs is None for output in outputs]
-        prediction, cuts = self._encoder.predict(views)
+        with call_under_way:
+            prediction, cuts = self._encoder.predict(views)
         check_finite(prediction)
         return Seen(tier, prediction, cuts, failures, silent)
 

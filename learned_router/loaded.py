@@ -11,12 +11,14 @@ import msgspec
 from learned_router.artifact import Artifact, read_artifact
 from learned_router.encoder import Encoder, Packer, Prediction, check_finite
 from learned_router.errors import ArtifactError, InputError
+from learned_router.forking import call_under_way
 from learned_router.gate import Gate
 from learned_router.limits import find_blocked, find_refusal
 from learned_router.policy import Choice, Reason, as_good_probability, choose_tier
 from learned_router.request import STEPS, Request, kind_of
 from learned_router.request_cache import RequestCache
 from learned_router.served import Served
+from learned_router.signature import PublicKey
 from learned_router.view import make_view
 
 
@@ -53,6 +55,7 @@ class Options(msgspec.Struct, frozen=True):
     models: Mapping[str, str] = {}
     aliases: Mapping[str, Collection[str]] = {}
     cache: int = 1024
+    public_key: PublicKey | None = None
 
 
 class Loaded:
@@ -71,24 +74,25 @@ class Loaded:
         self.served: Final = Served(config.tiers, options.models, options.aliases)
         self.cache: Final[RequestCache[Decision]] = RequestCache(options.cache)
         self.mode: Final = self.known_mode(config.default_mode if options.mode is None else options.mode)
-        packer = Packer.parse(artifact.tokenizer, str(artifact.path / "tokenizer.json"), config.view)
-        self._encoder: Final = Encoder(artifact.graph, packer, threads=options.threads)
-        found, wanted = (self._encoder.tiers, self._encoder.steps), (len(config.tiers), len(config.steps))
-        if found != wanted:
-            raise ArtifactError(
-                f"{artifact.path}: model.onnx predicts {found[0]} tiers and {found[1]} steps, config.json names "
-                f"{wanted[0]} and {wanted[1]}; export the artifact again"
+        with call_under_way:
+            packer = Packer.parse(artifact.tokenizer, str(artifact.path / "tokenizer.json"), config.view)
+            self._encoder: Final = Encoder(artifact.graph, packer, threads=options.threads)
+            found, wanted = (self._encoder.tiers, self._encoder.steps), (len(config.tiers), len(config.steps))
+            if found != wanted:
+                raise ArtifactError(
+                    f"{artifact.path}: model.onnx predicts {found[0]} tiers and {found[1]} steps, config.json names "
+                    f"{wanted[0]} and {wanted[1]}; export the artifact again"
+                )
+            self.gate: Final = (
+                Gate(artifact, config.gate, artifact.gate, packer, self.name, self.served, threads=options.threads)
+                if config.gate and artifact.gate is not None
+                else None
             )
-        self.gate: Final = (
-            Gate(artifact, config.gate, artifact.gate, packer, self.name, self.served, threads=options.threads)
-            if config.gate and artifact.gate is not None
-            else None
-        )
 
     @classmethod
     def read(cls, path: Path, options: Options) -> Loaded:
         """Read a folder, checked file by file, and make it ready. Raises as ``read_artifact`` and the constructor do."""
-        return cls(read_artifact(path), options)
+        return cls(read_artifact(path, options.public_key), options)
 
     def find_lost(self, old: Loaded) -> str | None:
         """What callers of another artifact rely on and this one has not; None where it can take the other's place."""
@@ -137,7 +141,9 @@ class Loaded:
 
         Raises ValueError for predictions that are not finite, and whatever onnxruntime does.
         """
-        seen = self._encoder.predict([make_view(request, self.config.view) for request in requests])
+        views = [make_view(request, self.config.view) for request in requests]
+        with call_under_way:
+            seen = self._encoder.predict(views)
         check_finite(seen[0])
         return seen
 

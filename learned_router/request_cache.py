@@ -10,6 +10,7 @@ from collections.abc import Hashable
 from typing import Any, Generic, TypeVar
 
 from learned_router.errors import InputError
+from learned_router.forking import call_under_way
 
 Kept = TypeVar("Kept")
 
@@ -42,7 +43,7 @@ class RequestCache(Generic[Kept]):
     def get(self, key: bytes | None) -> Kept | None:
         if key is None:
             return None
-        with self._lock:
+        with call_under_way, self._lock:
             found = self._kept.get(key)
             if found is not None:
                 self._kept.move_to_end(key)
@@ -51,7 +52,7 @@ class RequestCache(Generic[Kept]):
     def put(self, key: bytes | None, found: Kept) -> None:
         if key is None:
             return
-        with self._lock:
+        with call_under_way, self._lock:
             self._kept[key] = found
             self._kept.move_to_end(key)
             if len(self._kept) > self._size:

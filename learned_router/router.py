@@ -20,6 +20,7 @@ from learned_router.gate import Acceptance
 from learned_router.loaded import Decision, Loaded, Options
 from learned_router.policy import Mode, Reason
 from learned_router.request import Request, kind_of, parse_request
+from learned_router.signature import PublicKey
 
 
 class Router:
@@ -35,8 +36,9 @@ class Router:
         aliases: Mapping[str, Collection[str]] | None = None,
         strict: bool = False,
         cache: int = 1024,
+        public_key: PublicKey | None = None,
     ) -> None:
-        self._options = Options(mode, threads, models or {}, aliases or {}, cache)
+        self._options = Options(mode, threads, models or {}, aliases or {}, cache, public_key)
         # read once a call and replaced whole, so that no decision is made by parts of two artifacts
         self._loaded = Loaded(artifact, self._options)
         self._strict, self._failures = strict, Failures()
@@ -52,6 +54,7 @@ class Router:
         aliases: Mapping[str, Collection[str]] | None = None,
         strict: bool = False,
         cache: int = 1024,
+        public_key: PublicKey | None = None,
     ) -> Router:
         """Load an artifact folder, checked file by file; without ``path`` the one that ships with the package.
 
@@ -63,10 +66,20 @@ class Router:
         strict: where the router itself fails, out of memory or by a broken session, raise InferenceError; else the call
         goes to the top tier with ``Reason.ROUTER_ERROR``, is counted in ``errors`` and told to the log "learned_router".
         cache: how many of the last different requests ``route`` remembers the decisions of, word for word; 0 for none.
+        public_key: the Ed25519 key, PEM or its file, by which the artifact must be signed; ``reload`` asks for it too.
         Raises ArtifactError when the folder cannot be trusted, InputError when mode or tier is not in it.
         """
-        artifact = read_artifact(shipped_artifact() if path is None else Path(path))
-        return cls(artifact, mode=mode, threads=threads, models=models, aliases=aliases, strict=strict, cache=cache)
+        artifact = read_artifact(shipped_artifact() if path is None else Path(path), public_key)
+        return cls(
+            artifact,
+            mode=mode,
+            threads=threads,
+            models=models,
+            aliases=aliases,
+            strict=strict,
+            cache=cache,
+            public_key=public_key,
+        )
 
     def reload(self, path: str | os.PathLike[str] | None = None) -> None:
         """Serve another artifact from now on; without ``path`` the one that lies in the same folder now.

@@ -16,11 +16,11 @@ PACKAGE = ROOT / "learned_router"
 
 # A room may import from the rooms of lower floors only.
 FLOORS = (
-    {"errors", "failures"},
-    {"request", "request_cache", "policy", "pricing", "model_names"},
+    {"errors", "forking"},
+    {"failures", "request", "request_cache", "policy", "pricing", "model_names"},
     {"answer", "fingerprints", "request_features", "served"},
     {"answers"},
-    {"view", "graph_file"},
+    {"view", "graph_file", "signature"},
     {"artifact", "encoder", "limits"},
     {"gate", "certificate"},
     {"loaded"},
@@ -47,7 +47,10 @@ INNER = {
 }
 RUNTIME_LIBRARIES = {"msgspec", "numpy", "onnxruntime", "rich", "tokenizers", "typer"}
 # imported inside a function, where their absence is answered
-OPTIONAL_LIBRARIES = {"pricing": {"genai_prices"}}
+OPTIONAL_LIBRARIES = {"pricing": {"genai_prices"}, "signature": {"cryptography"}}
+
+# of the standard library, on some systems only
+ONE_SYSTEM = {"fcntl", "grp", "msvcrt", "posix", "pty", "pwd", "resource", "syslog", "termios", "winreg"}
 
 
 def imports_of(path: Path) -> set[str]:
@@ -113,6 +116,35 @@ def test_importing_the_package_loads_no_training_library() -> None:
 def test_importing_the_package_prints_nothing() -> None:
     result = subprocess.run([sys.executable, "-c", "import learned_router"], capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("", "")
+
+
+def test_the_runtime_imports_nothing_that_one_system_alone_has() -> None:
+    found = {path.name: imports_of(path) & ONE_SYSTEM for path in ROOMS if imports_of(path) & ONE_SYSTEM}
+    assert found == {}
+
+
+def test_nothing_in_the_runtime_reads_pickles() -> None:
+    for path in ROOMS:
+        assert not imports_of(path) & {"pickle", "shelve", "joblib", "dill", "torch"}
+        text = path.read_text(encoding="utf-8")
+        assert "allow_pickle" not in text
+        assert "marshal.load" not in text  # it writes keys of requests, and is never read
+
+
+def test_every_text_file_that_the_runtime_opens_has_its_encoding_named() -> None:
+    """Python's default differs between systems; it can say so itself."""
+    told = []
+    for path in ROOMS:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and (name := called(node)) in ("open", ".open", ".read_text", ".write_text"):
+                binary = any(isinstance(a, ast.Constant) and "b" in str(a.value) for a in node.args) and "open" in name
+                if not binary and not any(keyword.arg == "encoding" for keyword in node.keywords):
+                    told.append(f"{path.name}:{node.lineno}")
+    assert told == []
+
+
+def called(node: ast.Call) -> str:
+    return node.func.id if isinstance(node.func, ast.Name) else f".{getattr(node.func, 'attr', '')}"
 
 
 def test_all_names_exist_and_nothing_else_is_public() -> None:

@@ -102,7 +102,7 @@ def test_an_artifact_without_the_routers_own_mode_is_refused_by_name(one: Path, 
 
 
 def test_under_traffic_every_decision_is_one_artifacts_whole(one: Path, other: Path) -> None:
-    router, bad = Router.load(one), one / "nosuch"
+    router, bad = Router.load(one, cache=0), one / "nosuch"
     stop, found, errors = threading.Event(), set(), []
 
     def work(index: int) -> None:
@@ -137,7 +137,7 @@ def test_under_traffic_every_decision_is_one_artifacts_whole(one: Path, other: P
 
 
 def test_a_pinned_router_keeps_its_artifact_and_shares_the_count_of_errors(one: Path, other: Path) -> None:
-    router = Router.load(one)
+    router = Router.load(one, cache=0)
     pinned = router.pinned()
     router.reload(other)
     assert (parts(pinned.route(PROMPT))[0], parts(router.route(PROMPT))[0]) == ("one", "other")
