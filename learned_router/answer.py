@@ -96,10 +96,11 @@ def _check_output(output: Output) -> Output:
             raise InputError("output.tool_calls is no list of ToolCall with a name; give one, or null")
     if output.model is not None and not isinstance(output.model, str):
         raise InputError(f"output.model is {kind_of(output.model)}; it must be text or null")
-    numbers = [] if output.logprobs is None else [output.logprobs.mean, output.logprobs.least]
-    if output.logprobs is not None and output.logprobs.arguments is not None:
-        numbers.append(output.logprobs.arguments)
-    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+    logprobs = output.logprobs
+    if logprobs is not None and not isinstance(logprobs, Logprobs):
+        raise InputError(f"output.logprobs is {kind_of(logprobs)}; it must be Logprobs or null")
+    numbers = [] if logprobs is None else [logprobs.mean, logprobs.least, logprobs.arguments or 0.0]
+    if not all(_bounded(number) is not None and -math.inf < number < math.inf for number in numbers):
         raise InputError("output.logprobs holds what is no finite number; give numbers up to 0, or null")
     return output
 
@@ -111,7 +112,7 @@ def read_logprobs(logprobs: Any, text: str | None) -> Logprobs | None:
     """
     content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
     if not isinstance(content, list | tuple) or not content:
-        return _read_summary(logprobs)
+        return bound_logprobs(logprobs)
     found = []
     spelled: list[int] = []  # where each token begins in the text
     place = 0
@@ -137,10 +138,10 @@ def model_named(answer: Mapping[Any, Any]) -> str | None:
     return text_of(answer, "model") or None
 
 
-def _read_summary(logprobs: Any) -> Logprobs | None:
-    """A ``Logprobs``, as records and references hold it, from its fields; None where one is missing."""
+def bound_logprobs(logprobs: Any) -> Logprobs | None:
+    """A summary, as records and references hold it, within the bounds of a log-probability; None where it is none."""
     if isinstance(logprobs, Logprobs):
-        logprobs = msgspec.to_builtins(logprobs)
+        logprobs = {"mean": logprobs.mean, "least": logprobs.least, "arguments": logprobs.arguments}
     if not isinstance(logprobs, Mapping):
         return None
     mean, least, arguments = (_bounded(logprobs.get(name)) for name in ("mean", "least", "arguments"))
@@ -231,8 +232,14 @@ def read_arguments(arguments: Any) -> Any:
     """
     if isinstance(arguments, str) and len(arguments) <= CHARS_READ:
         with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(arguments or "{}")
+            return json.loads(arguments or "{}", parse_int=read_integer)
     return arguments
+
+
+def read_integer(digits: str) -> int | float:
+    """An integer of a JSON text; beyond 64 bits, which msgspec can read and not write, the float that it reads there."""
+    value = int(digits)  # of more than 4300 digits a ValueError
+    return value if -(2**63) <= value < 2**64 else float(digits)
 
 
 def clean_text(text: str) -> str:

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import stat
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,9 @@ FILES: Final = ("model.onnx", "tokenizer.json", CERTIFICATE, "metrics.json", "re
 LARGEST_FILE_BYTES: Final = 2 * 1024**3
 # Ours are a few kilobytes; the fingerprints of ten thousand tools would take one megabyte.
 LARGEST_CONFIG_BYTES: Final = 16 * 1024**2
+# Of what a file says, so much stands in a message; of a file's name, what the common file systems allow
+TOLD_CHARS: Final = 300
+NAME_CHARS: Final = 255
 
 
 class Provenance(msgspec.Struct, frozen=True):
@@ -160,11 +164,12 @@ def parse_config(raw: bytes, place: Path) -> Config:
             )
         config = msgspec.json.decode(raw, type=Config)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ArtifactError(f"{place}: {error}; the file is damaged or not an artifact's. Export it again") from None
-    found: list[tuple[tuple[str, ...], tuple[str, ...]]] = [(config.features, FEATURES)]
+        found = str(error)[:TOLD_CHARS]
+        raise ArtifactError(f"{place}: {found}; the file is damaged or not an artifact's. Export it again") from None
+    lists: list[tuple[tuple[str, ...], tuple[str, ...]]] = [(config.features, FEATURES)]
     if config.gate:
-        found.append((config.gate.features, GATE_FEATURES))
-    for made, computed in found:
+        lists.append((config.gate.features, GATE_FEATURES))
+    for made, computed in lists:
         if made != computed:
             raise ArtifactError(
                 f"{place}: made for {len(made)} features, this version computes {len(computed)}; "
@@ -176,7 +181,9 @@ def parse_config(raw: bytes, place: Path) -> Config:
         )
     problem = _find_contradiction(config)
     if problem:
-        raise ArtifactError(f"{place}: {problem}; the file was edited or damaged. Export the artifact again")
+        raise ArtifactError(
+            f"{place}: {problem[:TOLD_CHARS]}; the file was edited or damaged. Export the artifact again"
+        )
     return config
 
 
@@ -215,8 +222,8 @@ def _find_duplicate(raw: bytes) -> str | None:
     found: list[str] = []
 
     def look(pairs: list[tuple[str, Any]]) -> None:
-        keys = [key for key, _ in pairs]
-        found.extend(key for key in keys if keys.count(key) > 1)
+        if len(dict(pairs)) < len(pairs):
+            found.extend(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
 
     json.loads(raw, object_pairs_hook=look)
     return found[0] if found else None

@@ -158,13 +158,16 @@ class Encoder:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            # without fallback: there is no other provider, and it prints
+            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+            graph_inputs, graph_outputs = self._session.get_inputs(), self._session.get_outputs()
+            found = tuple(i.name for i in graph_inputs), tuple(o.name for o in graph_outputs)
         except Exception as error:  # onnxruntime has no public base class for what it raises here
             raise ArtifactError(f"{name} cannot be loaded ({_first_line(error)}); export the artifact again") from None
-        found = tuple(i.name for i in self._session.get_inputs()), tuple(o.name for o in self._session.get_outputs())
         if (set(found[0]), set(found[1])) != (set(INPUTS), set(OUTPUTS)):
             raise ArtifactError(
-                f"{name} has inputs and outputs {found}; it must have {INPUTS} and {OUTPUTS}; export the artifact again"
+                f"{name} has inputs and outputs {str(found)[:200]}; it must have {INPUTS} and {OUTPUTS}; "
+                "export the artifact again"
             )
         for part in (*self._session.get_inputs(), *self._session.get_outputs()):
             wanted = _INTEGER if part.name in INPUTS[:2] else _FLOAT

@@ -50,14 +50,14 @@ def parse_request(
     ``tools`` and ``step`` given beside the request win over those inside it.
     Raises InputError naming the field that is wrong, what was found and what is wanted.
     """
-    if isinstance(request, Request):
-        parsed = request
+    if isinstance(request, Request):  # nothing checks a struct that is made by hand
+        parsed = _parse_mapping(msgspec.structs.asdict(request))
     elif isinstance(request, str):
         parsed = Request(messages=[Message(role="user", content=request)])
     elif isinstance(request, Mapping):
         parsed = _parse_mapping(request)
     elif isinstance(request, Sequence) and not isinstance(request, bytes | bytearray):
-        parsed = _parse_mapping({"messages": list(request)})
+        parsed = Request(messages=_parse_messages(request))
     else:
         raise InputError(
             f"request is {kind_of(request)}; it must be a prompt (text), a list of messages, or a mapping with 'messages'"
@@ -90,16 +90,22 @@ def _parse_mapping(request: Mapping[Any, Any]) -> Request:
     if step is not None and not isinstance(step, str):
         raise InputError(f"step is {kind_of(step)}; it must be one of {', '.join(STEPS)}, or absent")
     return Request(
-        messages=[_parse_message(message, index) for index, message in enumerate(messages)],
+        messages=_parse_messages(messages),
         tools=_parse_tools(request.get("tools")),
         response_format=None if response_format is None else dict(response_format),
         step=step,
     )
 
 
+def _parse_messages(messages: Sequence[Any]) -> list[Message]:
+    return [_parse_message(message, index) for index, message in enumerate(messages)]
+
+
 def _parse_message(message: Any, index: int) -> Message:
     if isinstance(message, Message):
-        return message
+        if _is_sound(message):
+            return message
+        message = msgspec.structs.asdict(message)
     # the abstract class is asked last: it takes longer than all the rest of a message
     if type(message) is not dict and not isinstance(message, Mapping):
         raise InputError(f"messages[{index}] is {kind_of(message)}; it must be an object with 'role' and 'content'")
@@ -121,6 +127,15 @@ def _parse_message(message: Any, index: int) -> Message:
         # not read here, but a server refuses a tool's result without them
         tool_call_id=text_of(message, "tool_call_id") or None,
         name=text_of(message, "name") or None,
+    )
+
+
+def _is_sound(message: Message) -> bool:
+    """Whether a message made by hand is what the type says, as those of logs and of this module always are."""
+    return (
+        isinstance(message.role, str)
+        and (message.content is None or isinstance(message.content, str | list))
+        and (message.tool_calls is None or isinstance(message.tool_calls, list))
     )
 
 

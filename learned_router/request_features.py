@@ -19,6 +19,8 @@ from learned_router.request import Message, message_text, text_of
 TOOLS_READ: Final = 32
 PARAMETERS_READ: Final = 24
 SCHEMA_DEPTH_READ: Final = 6
+# of one tool; a schema that holds itself has 24^6 of them within these limits, three minutes of reading
+SCHEMAS_READ: Final = 1_000
 DESCRIPTION_CHARS: Final = 60
 # Of a transcript, so many of the last messages are searched for errors.
 HISTORY_READ: Final = 64
@@ -155,7 +157,7 @@ def read_tool(tool: Mapping[str, Any]) -> Tool:
     )
     needed = {n for n in required[:PARAMETERS_READ] if isinstance(n, str)} if isinstance(required, list) else set()
     shown = ", ".join(n[:32] if n in needed else f"{n[:32]}?" for n in names)
-    depth, enums = _schema_shape(schema, 0)
+    depth, enums = _schema_shape(schema)
     return Tool(
         name=name,
         shape=f"{name}({shown}) {about}".strip(),
@@ -172,23 +174,28 @@ def _is_mapping(value: Any) -> TypeGuard[Mapping[Any, Any]]:
     return type(value) is dict or isinstance(value, Mapping)
 
 
-def _schema_shape(schema: Any, depth: int) -> tuple[int, int]:
+def _schema_shape(schema: Any) -> tuple[int, int]:
     """Nesting depth of a JSON schema and its number of enums, both within the reading limits."""
-    if not _is_mapping(schema) or depth >= SCHEMA_DEPTH_READ:
-        return depth, 0
-    enums = int("enum" in schema)
-    deepest = depth
-    properties = schema.get("properties")
-    children = list(islice(properties.values(), PARAMETERS_READ)) if _is_mapping(properties) else []
-    items = schema.get("items")
-    if _is_mapping(items):
-        children.append(items)
-    for child in children:
-        if _is_mapping(child) and child.keys() <= _LEAF_KEYS:
-            deepest = max(deepest, depth + 1)  # a plain leaf, the common case: no need to descend
+    deepest = enums = 0
+    waiting: list[tuple[Any, int]] = [(schema, 0)]
+    for _ in range(SCHEMAS_READ):
+        if not waiting:
+            break
+        schema, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        if not _is_mapping(schema) or depth >= SCHEMA_DEPTH_READ:
             continue
-        child_depth, child_enums = _schema_shape(child, depth + 1)
-        deepest, enums = max(deepest, child_depth), enums + child_enums
+        enums += "enum" in schema
+        properties = schema.get("properties")
+        children = list(islice(properties.values(), PARAMETERS_READ)) if _is_mapping(properties) else []
+        items = schema.get("items")
+        if _is_mapping(items):
+            children.append(items)
+        for child in children:
+            if _is_mapping(child) and child.keys() <= _LEAF_KEYS:
+                deepest = max(deepest, depth + 1)  # a plain leaf, the common case: no need to descend
+            else:
+                waiting.append((child, depth + 1))
     return deepest, enums
 
 

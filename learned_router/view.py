@@ -38,6 +38,9 @@ SEGMENTS: Final = ("kind", "tools", "system", "previous", "last")
 ANSWER_SEGMENTS: Final = ("kind", "tools", "request", "output")
 GATE_FEATURES: Final = (*FEATURES, *ANSWER_FEATURES)
 
+# Far above what any encoder reads that decides in milliseconds; a view of more would not be bounded
+MOST_TOKENS: Final = 65_536
+
 # Of an answer's calls, and of their arguments, so many are shown, each so long at most.
 CALLS_SHOWN: Final = 8
 VALUES_SHOWN: Final = 12
@@ -87,6 +90,8 @@ class AnswerViewSpec(msgspec.Struct, frozen=True, kw_only=True):
 def _check_budgets(max_tokens: int, budgets: tuple[int, ...], head_share: float) -> None:
     special = 2 + len(budgets)  # a start token, and a separator for each segment
     least = sum(budgets) + special + 1
+    if max_tokens > MOST_TOKENS:
+        raise ValueError(f"max_tokens is above {MOST_TOKENS}, more than any encoder of this kind takes")
     if min(budgets) < 0 or max_tokens < least:
         raise ValueError(f"max_tokens is {max_tokens}; beside parts of {budgets[1:]} tokens at least {least}")
     if not 0.0 <= head_share <= 1.0:

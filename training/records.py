@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,6 +25,8 @@ from learned_router.request import STEPS, Message, Request
 GZIP_MAGIC: Final = b"\x1f\x8b"
 # small, because a damaged block is lost whole
 BLOCK_BYTES: Final = 1 << 14
+# a line beyond this is no record; a gzipped file of a few megabytes can hold one of gigabytes
+MAX_LINE_BYTES: Final = 1 << 26
 
 
 class Output(answer.Output, omit_defaults=True):
@@ -260,15 +263,22 @@ def _read(
 
 
 def read_lines(path: Path, skipped: Skipped) -> Iterator[bytes]:
-    """The lines of a file. Where a gzipped file breaks off, the lines before the break are kept, the break counted."""
+    """The lines of a file. Where a gzipped file breaks off, the lines before the break are kept, the break counted.
+
+    A line beyond ``MAX_LINE_BYTES`` is counted in ``skipped``, and an empty one stands for it.
+    """
     number = 0
     try:
         with path.open("rb") as file:
             zipped = file.read(2) == GZIP_MAGIC
             file.seek(0)
-            for line in _unzipped_lines(file) if zipped else file:
-                yield line
+            for line in _unzipped_lines(file) if zipped else _plain_lines(file):
                 number += 1
+                if len(line) > MAX_LINE_BYTES:
+                    detail = f"a line of more than {MAX_LINE_BYTES >> 20} MiB; each line must be one JSON object"
+                    skipped.add("line_too_long", f"{path.name}:{number}: {detail}")
+                    line = b""
+                yield line
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give the path of a paired log (.jsonl or .jsonl.gz)") from None
     except IsADirectoryError:
@@ -281,18 +291,30 @@ def read_lines(path: Path, skipped: Skipped) -> Iterator[bytes]:
         raise InputError(f"{path}: cannot be read ({error}); it must be JSON lines, plain or gzipped") from None
 
 
+def _plain_lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines of a file; of one that is too long only so much that this can be told."""
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        yield line
+        while len(line) > MAX_LINE_BYTES and not line.endswith(b"\n"):
+            line = file.readline(MAX_LINE_BYTES + 1)
+
+
 def _unzipped_lines(file: BinaryIO) -> Iterator[bytes]:
     """Lines of a gzipped file of one member or more. Raises EOFError or zlib.error where it breaks off.
 
-    ``gzip.open`` would lose what it had unzipped, but not yet handed out, before the break.
+    ``gzip.open`` would lose what it had unzipped, but not yet handed out, before the break. Of a line that is too long only
+    so much is kept that this can be told.
     """
     rest: list[bytes] = []  # the blocks of a line that has not ended yet
+    held = 0
     for block in unzipped_blocks(file):
         first, *others = block.split(b"\n")
-        rest.append(first)
+        if held <= MAX_LINE_BYTES:
+            rest.append(first)
+            held += len(first)
         for line in others:
             yield b"".join(rest)
-            rest = [line]
+            rest, held = [line], len(line)
     yield b"".join(rest)
 
 
@@ -317,7 +339,12 @@ def _recover(line: bytes, kind: type[T]) -> T | tuple[str, str]:
     Returns the record, or the reason and a sentence.
     """
     try:
-        data = json.loads(line.decode("utf-8", "replace").removeprefix("\ufeff"))
+        data = json.loads(
+            line.decode("utf-8", "replace").removeprefix("\ufeff"),
+            parse_int=_bounded_integer,
+            parse_float=_finite,
+            parse_constant=_finite,
+        )
     except RecursionError as error:
         return "too_deep", f"nested too deeply ({error})"
     except ValueError as json_error:  # beside JSONDecodeError: an integer of more digits than Python converts
@@ -325,6 +352,17 @@ def _recover(line: bytes, kind: type[T]) -> T | tuple[str, str]:
     if not isinstance(data, dict):
         return "not_an_object", f"a JSON {type(data).__name__}; each line must be one JSON object"
     return convert_object(data, kind)
+
+
+def _bounded_integer(digits: str) -> int | float | None:
+    value = answer.read_integer(digits)
+    return value if isinstance(value, int) else _finite(digits)
+
+
+def _finite(number: str) -> float | None:
+    """Null for NaN and infinity, which Python writes into JSON: what we would write of them could not be read again."""
+    value = float(number)
+    return value if math.isfinite(value) else None
 
 
 def convert_object(data: dict[str, Any], kind: type[T]) -> T | tuple[str, str]:

@@ -17,6 +17,7 @@ from learned_router.answers.call_values import VALUE_CHARS, look_at_number, look
 from learned_router.answers.said import WORD, Said, split_name, stems_of
 from learned_router.answers.schema_checks import (
     ENUM_CHECKED,
+    NODES_CHECKED,
     VALUES_CHECKED,
     SchemaFaults,
     check_value,
@@ -30,6 +31,8 @@ CALLS_CHECKED: Final = 64
 TOOLS_CHECKED: Final = 64
 # of all calls of an answer, strings and numbers that are looked for in the request
 LEAVES_CHECKED: Final = 256
+# and parts of values that are held against schemas, shared by all arguments: 64 calls of 64 large ones would take minutes
+NODES_SHARED: Final = 8_192
 # Under these a log keeps arguments that came without names, or that could not be read.
 UNNAMED: Final = ("__positional__", "__raw__")
 # Verbs that begin the names of tools whatever they are about
@@ -220,7 +223,8 @@ def _check_arguments(
             found.defaults += 1
             continue
         found.booleans += isinstance(value, bool)
-        check_value(value, about, found.faults)
+        nodes = min(NODES_CHECKED, NODES_SHARED // found.arguments)
+        check_value(value, about, found.faults, nodes)
         _check_grounds(value, about, optional, said, found, used)
     for name, about in islice(properties.items(), VALUES_CHECKED):
         if name not in arguments and name not in required and isinstance(about, Mapping):

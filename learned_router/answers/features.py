@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, Final
 
-from learned_router.answer import Output
+from learned_router.answer import Output, bound_logprobs
 from learned_router.answers.call_checks import CallChecks, ToolFit, check_calls, check_shapes, fit_tools, read_tools
 from learned_router.answers.reasoning_checks import Reasoning, read_reasoning
 from learned_router.answers.said import Said, read_said
@@ -311,7 +311,7 @@ def _reasoning_features(found: Reasoning, asked_numbers: int) -> tuple[float, ..
 
 
 def _logprob_features(output: Output) -> tuple[float, ...]:
-    logprobs = output.logprobs
+    logprobs = bound_logprobs(output.logprobs)  # those of a log are what somebody wrote
     if logprobs is None:
         return (0.0, 0.0, 0.0, 0.0)
     of_arguments = logprobs.mean if logprobs.arguments is None else logprobs.arguments

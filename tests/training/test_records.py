@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from learned_router.errors import InputError
 from learned_router.request import Message
+from learned_router.training import records
 from learned_router.training.records import Label, Output, Skipped, read_labels, read_records, write_jsonl
 
 
@@ -179,6 +181,28 @@ def test_the_same_id_in_a_second_file_is_a_duplicate(tmp_path: Path) -> None:
     assert skipped.places["duplicate_id"][0].startswith("two.jsonl:1: ")
 
 
+@pytest.mark.parametrize("beyond", [0, 1, 5_000_000])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_line_of_gigabytes_is_skipped_and_never_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beyond: int, zipped: bool
+) -> None:
+    monkeypatch.setattr(records, "MAX_LINE_BYTES", 100_000)
+    good = json.dumps(record(id="good")).encode()
+    # the limit holds of the line with its end in a plain file, where that is what is read
+    long = b" " * (100_000 + beyond - (not zipped))
+    content = b"\n".join((long, good, long, good.replace(b"good", b"other")))
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(gzip.compress(content) if zipped else content)
+    skipped = Skipped()
+    tracemalloc.start()
+    found = [item.id for item in read_records([path], skipped)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == ["good", "other"]
+    assert dict(skipped.counts) == ({"line_too_long": 2} if beyond else {})
+    assert peak < 2_000_000
+
+
 def label(**changes: Any) -> dict[str, Any]:
     whole = {"id": "a", "messages": record()["messages"], "quality": {"small": 0.5, "frontier": 1.0}}
     return whole | {"models": {"small": "s", "frontier": "f"}, "grader": "gold"} | changes
@@ -189,11 +213,12 @@ def label(**changes: Any) -> dict[str, Any]:
     [
         ("quality_out_of_range", {"quality": {"small": 1.4, "frontier": 1.0}}),
         ("quality_out_of_range", {"quality": {"small": -0.1, "frontier": 1.0}}),
-        ("quality_out_of_range", {"quality": {"small": float("nan"), "frontier": 1.0}}),
+        # NaN and infinity, which JSON has not, are read as null
+        ("wrong_type", {"quality": {"small": float("nan"), "frontier": 1.0}}),
+        ("wrong_type", {"weight": float("inf")}),
         ("too_few_tiers", {"quality": {"small": 1.0}}),
         ("certainty_out_of_range", {"certainty": 2}),
         ("weight_out_of_range", {"weight": -1}),
-        ("weight_out_of_range", {"weight": float("inf")}),
         ("unknown_step", {"step": "juggle"}),
         ("no_messages", {"messages": []}),
     ],
