@@ -232,14 +232,8 @@ def read_arguments(arguments: Any) -> Any:
     """
     if isinstance(arguments, str) and len(arguments) <= CHARS_READ:
         with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(arguments or "{}", parse_int=read_integer)
+            return json.loads(arguments or "{}")
     return arguments
-
-
-def read_integer(digits: str) -> int | float:
-    """An integer of a JSON text; beyond 64 bits, which msgspec can read and not write, the float that it reads there."""
-    value = int(digits)  # of more than 4300 digits a ValueError
-    return value if -(2**63) <= value < 2**64 else float(digits)
 
 
 def clean_text(text: str) -> str:

@@ -62,7 +62,7 @@ FEATURES: Final = (
 _LEAF_KEYS: Final = frozenset(("type", "description", "default"))
 _NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"[a-z0-9]+")
-_OPTION = re.compile(r"^\s*\(?[A-Ja-j1-9][.)]\s", re.MULTILINE)
+_OPTION = re.compile(r"^[^\S\n]*\(?[A-Ja-j1-9][.)]\s", re.MULTILINE)
 _SENTENCE = re.compile(r"[.!?](?:\s|$)")
 # plain words, not a pattern: a transcript has hundreds of tool results, and this takes a fiftieth of the time
 _TOOL_ERRORS: Final = (

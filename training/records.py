@@ -13,7 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final, TypeVar
+from typing import Annotated, Any, BinaryIO, Final, TypeVar
 
 import msgspec
 
@@ -29,13 +29,17 @@ BLOCK_BYTES: Final = 1 << 14
 MAX_LINE_BYTES: Final = 1 << 26
 
 
+# JSON has integers of any length; a count that no float holds would stop whatever adds up or prices it
+Tokens = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+
+
 class Output(answer.Output, omit_defaults=True):
     """One model's answer as a log holds it, with what is known of the call."""
 
     score: float | None = None  # gold, in [0, 1]; read only by ``--labels gold`` and by checks of the graders
     feedback: float | None = None  # what people said of it, in [0, 1]: thumbs, ratings, scores of the log
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
     latency_s: float | None = None
     cost_usd: float | None = None
     error: str | None = None
@@ -341,7 +345,6 @@ def _recover(line: bytes, kind: type[T]) -> T | tuple[str, str]:
     try:
         data = json.loads(
             line.decode("utf-8", "replace").removeprefix("\ufeff"),
-            parse_int=_bounded_integer,
             parse_float=_finite,
             parse_constant=_finite,
         )
@@ -352,11 +355,6 @@ def _recover(line: bytes, kind: type[T]) -> T | tuple[str, str]:
     if not isinstance(data, dict):
         return "not_an_object", f"a JSON {type(data).__name__}; each line must be one JSON object"
     return convert_object(data, kind)
-
-
-def _bounded_integer(digits: str) -> int | float | None:
-    value = answer.read_integer(digits)
-    return value if isinstance(value, int) else _finite(digits)
 
 
 def _finite(number: str) -> float | None:

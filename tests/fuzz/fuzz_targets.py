@@ -217,6 +217,8 @@ def line_of(source: ByteSource) -> bytes:
 
 def check_record(record: Record, whole: bool) -> None:
     check_written(record)
+    for output in record.outputs.values():
+        assert math.isfinite(float(output.input_tokens or 0) + (output.score or 0.0))
     if not whole:
         return
     request = Request(record.messages, record.tools or [], record.response_format, record.step)

@@ -181,6 +181,36 @@ def test_the_same_id_in_a_second_file_is_a_duplicate(tmp_path: Path) -> None:
     assert skipped.places["duplicate_id"][0].startswith("two.jsonl:1: ")
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason", "told"),
+    [
+        ({"input_tokens": 10**400}, "wrong_type", "$.outputs[...].input_tokens"),
+        ({"output_tokens": -(10**400)}, "wrong_type", "$.outputs[...].output_tokens"),
+        ({"score": 10**400}, "wrong_type", "$.outputs[...].score"),
+        ({"logprobs": {"mean": float("nan"), "least": -1.0}}, "wrong_type", "$.outputs[...].logprobs.mean"),
+    ],
+)
+def test_a_number_that_no_float_holds_is_skipped_by_the_name_of_its_field(
+    tmp_path: Path, changes: dict[str, Any], reason: str, told: str
+) -> None:
+    items, skipped = read_bytes(tmp_path, json.dumps(record(outputs={"m": {"text": "x"} | changes})).encode())
+    assert items == []
+    assert dict(skipped.counts) == {reason: 1}
+    assert told in skipped.places[reason][0]
+
+
+def test_nan_of_a_log_is_null_and_what_is_written_of_it_is_read_again(tmp_path: Path) -> None:
+    call = {"name": "f", "arguments": {"x": float("nan"), "y": float("inf")}}
+    odd = record(outputs={"m": {"text": "x", "score": float("nan"), "tool_calls": [call]}})
+    items, skipped = read_bytes(tmp_path, json.dumps(odd).encode())
+    assert not skipped.total
+    [output] = items[0].outputs.values()
+    assert output.score is None
+    assert output.tool_calls[0].arguments == {"x": None, "y": None}
+    write_jsonl(tmp_path / "again.jsonl", items)
+    assert list(read_records([tmp_path / "again.jsonl"], Skipped())) == items
+
+
 @pytest.mark.parametrize("beyond", [0, 1, 5_000_000])
 @pytest.mark.parametrize("zipped", [False, True])
 def test_a_line_of_gigabytes_is_skipped_and_never_held(
