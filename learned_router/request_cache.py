@@ -7,12 +7,17 @@ import marshal
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from learned_router.errors import InputError
 from learned_router.forking import call_under_way
 
 Kept = TypeVar("Kept")
+
+# A request of more values, or nested deeper, is not remembered: far above a transcript of a thousand messages
+VALUES_KEPT: Final = 100_000
+DEPTH_KEPT: Final = 64
+_HOLDS_OTHERS: Final = frozenset((dict, list, tuple))
 
 
 class RequestCache(Generic[Kept]):
@@ -28,8 +33,8 @@ class RequestCache(Generic[Kept]):
 
     def key_of(self, *parts: Any) -> bytes | None:
         """A key that two requests share only if they are the same in every value and type; None where there is no cache,
-        or a part is of a type that cannot be compared that way (then it is decided anew each time)."""
-        if not self._size:
+        or a part is too large or of a type that cannot be compared that way (then it is decided anew each time)."""
+        if not self._size or not _is_bounded(parts):
             return None
         try:
             # marshal tells 1 from 1.0 and True, and None from NaN, which JSON does not, and takes a fifth of its time;
@@ -60,3 +65,24 @@ class RequestCache(Generic[Kept]):
 
     def __len__(self) -> int:
         return len(self._kept)
+
+
+def _is_bounded(value: tuple[Any, ...]) -> bool:
+    """Whether a value is within the limits when all that stands in it twice is counted twice, as marshal writes it.
+
+    A schema whose references were resolved may hold itself twice: written out, it is 2^2000 of them.
+    """
+    left = VALUES_KEPT
+    waiting: list[Any] = [value]
+    for _ in range(DEPTH_KEPT):
+        deeper: list[Any] = []
+        for item in waiting:
+            inner = item.values() if type(item) is dict else item
+            left -= len(inner)
+            if left < 0:
+                return False
+            deeper += [part for part in inner if type(part) in _HOLDS_OTHERS]
+        if not deeper:
+            return True
+        waiting = deeper
+    return False

@@ -64,7 +64,9 @@ def scratch() -> Path:
 @cache
 def constant_router() -> Router:
     files = constant_files()
-    return Router.load(write_artifact(scratch() / "constant", json.dumps(constant_config(files)).encode(), files))
+    folder = write_artifact(scratch() / "constant", json.dumps(constant_config(files)).encode(), files)
+    # strict: what fails inside is raised here, instead of a decision that says so
+    return Router.load(folder, strict=True)
 
 
 def is_sampled(data: bytes, one_in: int = SAMPLED) -> bool:
@@ -120,7 +122,7 @@ def fuzz_request(data: bytes, *, whole: bool = False) -> None:
     find_blocked(parsed, router.config.tiers)
     if whole:
         assert make_view(parse_request(parsed), SPEC) == view
-        decision = router.route(parsed)
+        decision = router.route(request, **options)
         assert isinstance(decision.reason, Reason)
         assert 0.0 <= decision.confidence <= 1.0
         assert decision.tier in router.tiers

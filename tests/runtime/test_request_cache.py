@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from learned_router.errors import InputError
-from learned_router.request_cache import RequestCache
+from learned_router.request_cache import DEPTH_KEPT, VALUES_KEPT, RequestCache
 from learned_router.router import Router
 
 json_like = st.recursive(
@@ -48,6 +48,26 @@ def test_keys_are_equal_only_for_the_same_values_of_the_same_types(one: Any, oth
 def test_what_python_or_json_takes_for_equal_has_keys_of_its_own(one: Any, other: Any) -> None:
     cache: RequestCache[int] = RequestCache(4)
     assert cache.key_of([one]) != cache.key_of([other])
+
+
+def test_what_holds_itself_twice_is_decided_anew_instead_of_written_out_without_end() -> None:
+    tree: dict[str, Any] = {"type": "object"}
+    tree["properties"] = {"left": tree, "right": tree}
+    shared: Any = ["leaf"]
+    for _ in range(60):
+        shared = [shared, shared]
+    cache: RequestCache[int] = RequestCache(4)
+    assert [cache.key_of(part) for part in (tree, shared, [tree])] == [None] * 3
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_a_request_beyond_the_limits_has_no_key(beyond: int) -> None:
+    cache: RequestCache[int] = RequestCache(4)
+    deep: Any = "leaf"
+    for _ in range(DEPTH_KEPT - 1 + beyond):  # what is given stands in a tuple of its own
+        deep = [deep]
+    wide = ["leaf"] * (VALUES_KEPT - 1 + beyond)
+    assert [cache.key_of(part) is None for part in (deep, wide)] == [bool(beyond)] * 2
 
 
 def test_texts_made_at_run_time_and_literals_share_a_key() -> None:
