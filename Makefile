@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample encoder distilled encoder-card shipped results readme bench bench-triples bench-gate bench-certify bench-certify-pairs bench-ood bench-monitor bench-peers bench-speed bench-memory speed-peers encoders few-labels sizes training-time js clean
+.PHONY: demo test lint sample encoder distilled encoder-card shipped results readme bench bench-triples bench-gate bench-certify bench-certify-pairs bench-ood bench-monitor bench-peers bench-speed bench-memory speed-peers encoders few-labels sizes training-time js fuzz clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -173,6 +173,12 @@ sizes: $(VENV)/.dev ## what each size of the network is worth and costs, and fil
 
 training-time: $(VENV)/.dev ## what training on 10,000 labels takes, and fill docs/benchmark.md
 	$(BENCH)/training_time.py --page
+
+# Stopped, it goes on where it was, as long as the code is the same; RUNS=0 writes down how far it has come
+RUNS ?= 1000000
+
+fuzz: $(VENV)/.dev ## any input against request, answer, logs and artifact, and fill docs/fuzz.md
+	$(BIN)/python tests/fuzz/fuzz.py --runs $(RUNS) $(ONLY) --page
 
 readme: $(VENV)/.dev ## fill the README's figures from the results
 	$(BENCH)/pages.py

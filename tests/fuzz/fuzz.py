@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+import fuzz_page
 import msgspec
 from fuzz_targets import TARGETS, seeds_of
 
@@ -28,7 +29,7 @@ CASES: Final = Path(__file__).resolve().parent / "cases"
 RESULTS: Final = ROOT / "tests" / "benchmarks" / "results" / "fuzz.json"
 CORPUS: Final = ROOT / "runs" / "fuzz"
 RUNS: Final = 1_000_000
-PROCESS_RUNS: Final = 100_000
+PROCESS_RUNS: Final = 50_000
 CODE: Final = (
     *("learned_router/**/*.py", "training/records.py", "training/importers/rows.py"),
     *("tests/fuzz/byte_values.py", "tests/fuzz/fuzz_targets.py", "tests/fuzz/constant_artifact.py"),
@@ -164,6 +165,7 @@ def main() -> None:
     parser.add_argument("--only", choices=[*TARGETS], action="append", help="this target; may be given again")
     parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder of the inputs that reach something new")
     parser.add_argument("--json", type=Path, default=RESULTS, help="file of the figures")
+    parser.add_argument("--page", action="store_true", help="fill docs/fuzz.md as well")
     arguments = parser.parse_args()
     failed = False
     for name in arguments.only or TARGETS:
@@ -176,6 +178,8 @@ def main() -> None:
         for finding in found.findings:
             print(f"  found {os.path.relpath(CASES / name)}/{finding}", flush=True)
         failed = failed or bool(found.findings)
+    if arguments.page:
+        fuzz_page.main([])
     sys.exit(failed)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import fuzz_page
 import pytest
 from fuzz_targets import TARGETS, seeds_of
 
@@ -20,6 +21,11 @@ def test_every_target_has_kept_cases_and_no_case_is_without_target() -> None:
 @pytest.mark.parametrize(("name", "path"), KEPT, ids=[f"{name}-{path.name}" for name, path in KEPT])
 def test_what_was_found_once_is_not_found_again(name: str, path: Path) -> None:
     TARGETS[name](path.read_bytes(), whole=True)
+
+
+def test_the_page_says_what_was_run_and_which_cases_are_kept() -> None:
+    text = fuzz_page.PAGE.read_text(encoding="utf-8")
+    assert fuzz_page.fill(text) == text
 
 
 @pytest.mark.parametrize("name", TARGETS)

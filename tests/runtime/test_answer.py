@@ -22,7 +22,9 @@ from learned_router.answer import (
     read_arguments,
     read_logprobs,
 )
+from learned_router.answers.features import read_features
 from learned_router.errors import InputError
+from learned_router.request import parse_request
 
 any_text = st.text(st.characters(), max_size=40) | st.sampled_from(["\ud800", "\0", "{}", "[1", "null"])
 scalars = (
@@ -159,12 +161,37 @@ def test_log_probabilities_as_records_hold_them_are_read_as_they_are(summary: An
 @given(anything | messages | completions)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_value_parses_or_is_refused_by_an_input_error(output: Any) -> None:
+    told = None
     try:
         parsed = parse_output(output)
-    except InputError:
+    except InputError as error:
+        told = str(error)
+    if told is not None:
+        assert told.startswith("output")
         return
     assert isinstance(parsed, Output)
     (parsed.text or "").encode()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, True, "x", None])
+def test_a_summary_by_hand_that_holds_no_finite_number_is_refused(value: Any) -> None:
+    for summary in (Logprobs(value, -1.0), Logprobs(-1.0, value)):
+        with pytest.raises(InputError, match=r"^output\.logprobs holds"):
+            parse_output(Output(text="a", logprobs=summary))
+
+
+@pytest.mark.parametrize("summary", [5, "x", {"mean": -1.0, "least": -2.0}, True])
+def test_log_probabilities_by_hand_of_another_type_are_refused(summary: Any) -> None:
+    with pytest.raises(InputError, match=r"^output\.logprobs is of type"):
+        parse_output(Output(text="a", logprobs=summary))
+
+
+@pytest.mark.parametrize("huge", [-1e308, -(10**400), 10**400, -1])
+def test_a_summary_of_numbers_beyond_all_bounds_gives_features_within_them(huge: Any) -> None:
+    output = parse_output(Output(text="a", logprobs=Logprobs(huge, huge, huge)))
+    values = read_features(parse_request("a"), output, 0.0)
+    assert {type(value) for value in values} == {float}
+    assert all(-100.0 <= value <= 100.0 for value in values)
 
 
 @pytest.mark.parametrize("value", [math.nan, True, "x", None, [-1.0]])

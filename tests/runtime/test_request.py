@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -119,7 +120,17 @@ def test_tools_and_step_beside_a_request_win_over_those_inside_it() -> None:
         ({"messages": [USER], "response_format": "json"}, "response_format is of type str"),
         ({"messages": [USER], "step": 5}, "step is of type int"),
         ({"messages": [USER], "step": "cooking"}, "step is 'cooking'"),
+        # structs made by hand: nothing has checked them
+        (Request(messages="text"), "messages is of type str"),  # type: ignore[arg-type]
+        (Request(messages=[5]), "messages[0] is of type int"),  # type: ignore[list-item]
+        (Request(messages=[Message(role="user")], tools="t"), "tools is of type str"),  # type: ignore[arg-type]
+        (Request(messages=[Message(role="user")], response_format="json"), "response_format is of type str"),  # type: ignore[arg-type]
+        ([Message(role=5)], "messages[0].role is of type int"),  # type: ignore[arg-type]
+        ([USER, Message(role="user", content=5)], "messages[1].content is of type int"),  # type: ignore[arg-type]
+        ([Message(role="user", tool_calls={})], "messages[0].tool_calls is of type dict"),  # type: ignore[arg-type]
+        (range(10**12), "messages[0] is of type int"),
     ],
+    ids=lambda value: None,
 )
 def test_a_wrong_type_is_refused_by_the_name_of_its_field(request_: Any, field: str) -> None:
     with pytest.raises(InputError) as caught:
@@ -147,9 +158,13 @@ def test_a_wrong_option_beside_the_request_is_refused_in_few_words(options: dict
 @given(hostile, st.none() | st.sampled_from(STEPS) | anything, st.none() | almost_tools | anything)
 @thorough
 def test_any_value_parses_or_is_refused_by_an_input_error(request_: Any, step: Any, tools: Any) -> None:
+    told = None
     try:
         parsed = parse_request(request_, step=step, tools=tools)
-    except InputError:
+    except InputError as error:
+        told = str(error)
+    if told is not None:
+        assert re.match(r"(request|messages|prompt|tools|step|response_format)\b", told)
         return
     assert isinstance(parsed, Request)
     assert parsed.messages

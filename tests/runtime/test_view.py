@@ -160,7 +160,10 @@ def test_a_view_must_leave_room_for_the_last_message(beyond: int) -> None:
         assert msgspec.json.decode(config, type=ViewSpec).max_tokens == least_tokens(SPEC) + beyond
 
 
-@pytest.mark.parametrize("wrong", [{"head_share": 1.1}, {"head_share": -0.1}, {"tools_tokens": -1}, {"max_tokens": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"head_share": 1.1}, {"head_share": -0.1}, {"tools_tokens": -1}, {"max_tokens": 0}, {"max_tokens": 10**400}],
+)
 def test_a_view_of_impossible_parts_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong)) if "head_share" in wrong else "max_tokens"):
         ViewSpec(**wrong)
