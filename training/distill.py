@@ -32,12 +32,11 @@ from learned_router.training.distill_texts import Texts, read_texts
 from learned_router.training.fit import (
     EMBED_BATCH_ROWS,
     forget_checkpoints,
-    freeze,
     has_fast_bfloat16,
     run_trainer,
 )
 from learned_router.training.labelling.label_run import describe_skipped
-from learned_router.training.model import load_encoder
+from learned_router.training.model import freeze, load_encoder
 from learned_router.training.pretrain import balance, choose_taught, order_tiers, read_outcomes
 from learned_router.training.pretrained import Pretrained, read_about, save_pretrained
 from learned_router.training.reader import request_reader
@@ -156,7 +155,7 @@ def distill(
     collate = CollateTexts(packer)
     console.print(f"learning from {len(learned):,} texts")
     run_trainer(student, learned, collate, recipe.fit, work / "student", seed=seed, console=console)
-    missed = _missed(student.cpu().eval(), held, collate)
+    missed: tuple[float, float] = _missed(student.cpu().eval(), held, collate)
     about = Pretrained(
         encoder=recipe.encoder.name,
         layers=recipe.encoder.layers,

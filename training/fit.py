@@ -221,7 +221,7 @@ def run_trainer(
     model: a network that ``parameter_groups`` knows. rows: with a length, and ``input_ids`` to group them by.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    steps = math.ceil(len(rows) / knobs.batch_size) * knobs.epochs  # type: ignore[arg-type]  # Dataset has no length
+    steps = math.ceil(len(rows) / knobs.batch_size) * knobs.epochs
     trainer = _Trainer(
         model=model,
         args=TrainingArguments(
