@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -153,13 +154,11 @@ class Encoder:
         """
         self._name, self._n_features = name, n_features
         check_graph(graph, name)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        self._threads = threads
         try:
-            # without fallback: there is no other provider, and it prints
-            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+            self._session = _open_session(graph, threads)
+            # of many requests each thread takes some: halves of one row would wait for each other all the time
+            self._session_of_one = self._session if threads == 1 else _open_session(graph, 1)
             graph_inputs, graph_outputs = self._session.get_inputs(), self._session.get_outputs()
             found = tuple(i.name for i in graph_inputs), tuple(o.name for o in graph_outputs)
         except Exception as error:  # onnxruntime has no public base class for what it raises here
@@ -196,19 +195,49 @@ class Encoder:
         if not views:
             shapes: tuple[tuple[int, ...], ...] = ((0, self.tiers), (0, self.steps), (0,))
             return Prediction(*(np.zeros(shape, dtype=np.float32) for shape in shapes)), []
-        packed = [self.packer.pack(view) for view in views]
+        parts = min(self._threads, len(views))
+        if parts == 1 or len(views) == 1:
+            seen = self._see(views, self._session)
+        else:
+            seen = [_NOTHING] * len(views)
+            with ThreadPoolExecutor(parts) as pool:
+                of_parts = pool.map(lambda part: self._see(views[part::parts], self._session_of_one), range(parts))
+                for part, found in enumerate(of_parts):
+                    seen[part::parts] = found
+        quality, step, ood = (np.concatenate(column) for column in zip(*(outputs for outputs, _ in seen), strict=True))
+        return Prediction(quality, step, ood), [cut for _, cut in seen]
+
+    def _see(self, views: Sequence[View], session: ort.InferenceSession) -> list[_Seen]:
         # a row a run: int8 activations are scaled by the largest value in a batch, so a request's quality would depend
         # on what it was asked with (0.03 apart, measured), and one thread gains nothing from padding rows together
-        outputs = [self._run(ids, view) for (ids, _), view in zip(packed, views, strict=True)]
-        quality, step, ood = (np.concatenate(parts) for parts in zip(*outputs, strict=True))
-        return Prediction(quality, step, ood), [cut for _, cut in packed]
+        found = []
+        for view in views:
+            ids, cut = self.packer.pack(view)
+            found.append((self._run(ids, view, session), cut))
+        return found
 
-    def _run(self, ids: Sequence[int], view: View) -> list[npt.NDArray[np.float32]]:
+    def _run(
+        self, ids: Sequence[int], view: View, session: ort.InferenceSession | None = None
+    ) -> list[npt.NDArray[np.float32]]:
         tokens = np.array([ids], dtype=np.int64)
         features = np.array([view.features], dtype=np.float32)
         inputs = zip(INPUTS, (tokens, np.ones_like(tokens), features), strict=True)
-        found: list[npt.NDArray[np.float32]] = self._session.run(OUTPUTS, dict(inputs))
+        found: list[npt.NDArray[np.float32]] = (session or self._session).run(OUTPUTS, dict(inputs))
         return found
+
+
+# of one row: the graph's outputs, and whether its view was cut
+_Seen = tuple[list[npt.NDArray[np.float32]], bool]
+_NOTHING: Final[_Seen] = ([], False)
+
+
+def _open_session(graph: bytes, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # without fallback: there is no other provider, and it prints
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 
 def _first_line(error: Exception) -> str:

@@ -59,7 +59,7 @@ class Router:
         """Load an artifact folder, checked file by file; without ``path`` the one that ships with the package.
 
         mode: the operating point used when a call names none; by default the artifact's own default, which is
-        "balanced" unless the recipe or ``train --target`` said otherwise. threads: onnxruntime threads of one decision.
+        "balanced" unless the recipe or ``train --target`` said otherwise. threads: of one decision, or of a batch.
         models: by tier, the model that serves it, where that is another name than the artifact's; a decision then names
         it. A tier of another model than the artifact was trained for is not taken, and if the top tier is, no other is.
         aliases: by tier, further names of the very model it was trained for.
@@ -233,6 +233,8 @@ class Router:
 
     def route_batch(self, requests: Sequence[Any], *, mode: str | None = None, gated: bool = False) -> list[Decision]:
         """Decide many requests in one go, in order; the very decisions that ``route`` takes one by one.
+
+        With several threads each takes some of the requests; qualities may then lie up to 1e-5 from those of ``route``.
 
         Raises InputError naming the request and the field when one of them is none; a strict router also InferenceError.
         Else one that cannot be decided goes up alone.

@@ -213,3 +213,16 @@ def test_features_of_every_view_reach_the_graph(packer: Packer) -> None:
     graph.graph.initializer.append(numpy_helper.from_array(np.array([1]), "axes"))
     ood = Encoder(graph.SerializeToString(), packer).predict([view])[0].ood
     np.testing.assert_allclose(ood, [sum(view.features)], rtol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_a_batch_shared_among_threads_keeps_its_order_and_its_numbers(
+    artifact: Path, router: Router, count: int
+) -> None:
+    packer = Packer.load(artifact / "tokenizer.json", router.config.view)
+    prompts = [f"request number {number}, about {'orders ' * number}" for number in range(count)]
+    views = [make_view(parse_request(prompt), router.config.view) for prompt in prompts]
+    one, three = (Encoder((artifact / "model.onnx").read_bytes(), packer, threads=n).predict(views) for n in (1, 3))
+    if count > 1:  # a row by itself is computed by several threads, which may differ in the last digits
+        assert all((a == b).all() for a, b in zip(one[0], three[0], strict=True))
+    assert one[1] == three[1]
