@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -29,7 +30,7 @@ CASES: Final = Path(__file__).resolve().parent / "cases"
 RESULTS: Final = ROOT / "tests" / "benchmarks" / "results" / "fuzz.json"
 CORPUS: Final = ROOT / "runs" / "fuzz"
 RUNS: Final = 1_000_000
-PROCESS_RUNS: Final = 25_000
+PROCESS_RUNS: Final = 50_000
 CODE: Final = (
     *("learned_router/**/*.py", "training/records.py", "training/importers/rows.py"),
     *("tests/fuzz/byte_values.py", "tests/fuzz/fuzz_targets.py", "tests/fuzz/constant_artifact.py"),
@@ -41,6 +42,8 @@ MEMORY_MB: Final = 2_048
 # Longer inputs make no more of what they make; they only cost
 MOST_BYTES: Final = 320
 
+# libFuzzer's own status when it is interrupted, and Python's of a process that a signal ended
+STOPPED: Final = (72, -signal.SIGTERM, -signal.SIGINT)
 DONE: Final = re.compile(r"^Done (\d+) runs in (\d+) second", re.MULTILINE)
 EXECUTED: Final = re.compile(r"^#(\d+)\t", re.MULTILINE)
 EDGES: Final = re.compile(r"\bcov: (\d+)")
@@ -75,7 +78,6 @@ def fuzz(name: str, runs: int, corpus: Path) -> Tally:
         (folder / hashlib.sha1(data).hexdigest()).write_bytes(data)
     while tally.executions < runs and not tally.findings:
         run_process(name, min(PROCESS_RUNS, runs - tally.executions), tally, corpus)
-        tally.date, tally.python = datetime.date.today().isoformat(), sys.version.split()[0]
         place.write_bytes(msgspec.json.encode(tally))
     return tally
 
@@ -94,15 +96,21 @@ def run_process(name: str, runs: int, tally: Tally, corpus: Path) -> None:
     began = time.perf_counter()
     with log.open("wb") as file:
         status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
-    tally.seconds = round(tally.seconds + time.perf_counter() - began, 1)
     text = log.read_text(encoding="utf-8", errors="replace")
+    count(text, tally, time.perf_counter() - began)
+    tally.findings = [keep(name, Path(place)) for place in FOUND.findall(text)]
+    if status and not tally.findings and status not in STOPPED:
+        print(text[-2_000:], file=sys.stderr)
+        raise SystemExit(f"{name}: the fuzzer ended with {status} and without a finding; see {log}")
+
+
+def count(text: str, tally: Tally, seconds: float) -> None:
+    """Add what a log says: of a process that was stopped the executions it told last, which are a few too little."""
     done = DONE.search(text)
     tally.executions += int(done[1]) if done else max([0, *map(int, EXECUTED.findall(text))])
     tally.edges = max([tally.edges, *map(int, EDGES.findall(text))])
-    tally.findings = [keep(name, Path(place)) for place in FOUND.findall(text)]
-    if status and not tally.findings:
-        print(text[-2_000:], file=sys.stderr)
-        raise SystemExit(f"{name}: the fuzzer ended with {status} and without a finding; see {log}")
+    tally.seconds = round(tally.seconds + seconds, 1)
+    tally.date, tally.python = datetime.date.today().isoformat(), sys.version.split()[0]
 
 
 def code_hash() -> str:

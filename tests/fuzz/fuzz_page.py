@@ -33,7 +33,7 @@ def regions(results: Path = RESULTS, cases: Path = CASES) -> dict[str, str]:
 
 def target_table(figures: dict[str, Any], kept: dict[str, list[str]]) -> str:
     """One row a target; a dash where it was not run."""
-    header = ["target", "executions", "a second", "edges reached", "open findings", "kept cases", "when"]
+    header = ["target", "executions", "a second", "edges reached", "found in this run", "kept cases", "when"]
     rows = []
     for name, names in kept.items():
         found = figures.get(name)

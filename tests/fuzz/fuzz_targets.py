@@ -27,7 +27,7 @@ from constant_artifact import constant_config, constant_files, write_artifact
 from learned_router.answer import parse_output
 from learned_router.answers.features import find_failures
 from learned_router.artifact import CONFIG, Config, parse_config, read_artifact
-from learned_router.errors import ArtifactError, InputError
+from learned_router.errors import ArtifactError, InputError, MissingExtraError
 from learned_router.limits import find_blocked, find_refusal
 from learned_router.policy import Reason
 from learned_router.request import Request, parse_request
@@ -185,9 +185,11 @@ def fuzz_records(data: bytes, *, whole: bool = False) -> None:
                 assert len(read) + skipped.total == filled, "a line is neither read nor counted as skipped"
         else:
             skipped = Skipped()
-            for row, where in read_rows(path, skipped):
-                assert isinstance(row, dict)
-                assert where.startswith("log.jsonl")
+            # Parquet says itself which extra it needs, where that is not installed
+            with contextlib.suppress(MissingExtraError):
+                for row, where in read_rows(path, skipped):
+                    assert isinstance(row, dict)
+                    assert where.startswith("log.jsonl")
         for reason, places in skipped.places.items():
             assert re.fullmatch(r"[a-z_]+", reason)
             assert all(place.startswith("log.jsonl:") for place in places)
