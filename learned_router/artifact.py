@@ -30,9 +30,8 @@ FILES: Final = ("model.onnx", "tokenizer.json", CERTIFICATE, "metrics.json", "re
 LARGEST_FILE_BYTES: Final = 2 * 1024**3
 # Ours are a few kilobytes; the fingerprints of ten thousand tools would take one megabyte.
 LARGEST_CONFIG_BYTES: Final = 16 * 1024**2
-# Of what a file says, so much stands in a message; of a file's name, what the common file systems allow
+# Of what a file says, so much stands in a message
 TOLD_CHARS: Final = 300
-NAME_CHARS: Final = 255
 
 
 class Provenance(msgspec.Struct, frozen=True):
@@ -163,7 +162,7 @@ def parse_config(raw: bytes, place: Path) -> Config:
                 f"{place}: {twice!r:.60} is there twice; the file was edited. Export the artifact again"
             )
         config = msgspec.json.decode(raw, type=Config)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # all decoders', and of integers of more digits than Python reads
         found = str(error)[:TOLD_CHARS]
         raise ArtifactError(f"{place}: {found}; the file is damaged or not an artifact's. Export it again") from None
     lists: list[tuple[tuple[str, ...], tuple[str, ...]]] = [(config.features, FEATURES)]
