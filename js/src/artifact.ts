@@ -2,11 +2,12 @@
 
 import { ArtifactError, firstLine } from "./errors.js";
 import { sha256 } from "./fingerprints.js";
-import { isMapping, type Mapping } from "./json.js";
-import { RULES, type Mode, type Rule, type Tier } from "./policy.js";
+import { findDuplicate, isMapping, type Mapping } from "./json.js";
+import { problemOfMode, problemOfTier, RULES, type Mode, type Rule, type Tier } from "./policy.js";
 import { kindOf } from "./request.js";
 import { FEATURES } from "./request_features.js";
-import { budgetsOf, GATE_FEATURES, type AnswerViewSpec, type ViewSpec } from "./view.js";
+import { first } from "./unicode.js";
+import { budgetsOf, GATE_FEATURES, MOST_TOKENS, type AnswerViewSpec, type ViewSpec } from "./view.js";
 
 export const SCHEMA_VERSION = 1;
 
@@ -91,12 +92,15 @@ export async function checkHash(config: Config, name: string, content: Uint8Arra
 /** `config.json` from its bytes. Raises ArtifactError naming the field that is wrong. */
 export function parseConfig(raw: Uint8Array): Config {
   let config: unknown;
+  let twice: string | null;
   try {
-    config = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(raw));
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(raw);
+    twice = findDuplicate(text); // readers differ in which one they believe
+    config = JSON.parse(text);
   } catch (error) {
     throw damaged(firstLine(error));
   }
-  checkFields(config);
+  checkFields(config, twice);
   const found: [readonly string[], readonly string[]][] = [[config.features, FEATURES]];
   if (config.gate) found.push([config.gate.features, GATE_FEATURES]);
   for (const [made, computed] of found) {
@@ -118,10 +122,27 @@ function damaged(what: string): ArtifactError {
   return new ArtifactError(`config.json: ${what}; the file is damaged or not an artifact's. Export it again`);
 }
 
+// what str.isprintable() allows none of: it ends up in every decision and in logs
+const UNPRINTABLE = /(?! )[\p{C}\p{Z}]/u;
+
 function findContradiction(config: Config): string | null {
+  if (!config.name || UNPRINTABLE.test(config.name)) {
+    return `name is ${JSON.stringify(first(config.name, 40))}; it must be printable`;
+  }
   const names = config.tiers.map((tier) => tier.name);
   if (names.length < 2) return `${names.length} tier; a router needs at least two`;
   if (new Set(names).size < names.length) return `two tiers have the same name (${names.join(", ")})`;
+  if (!config.steps.length || new Set(config.steps).size < config.steps.length) {
+    return `steps are ${first(config.steps.join(", ") || "none", 200)}; there must be some, each once`;
+  }
+  for (const [index, tier] of config.tiers.entries()) {
+    const problem = problemOfTier(tier);
+    if (problem !== null) return `tiers[${index}]: ${problem}`;
+  }
+  for (const [name, mode] of Object.entries(config.modes)) {
+    const problem = problemOfMode(mode);
+    if (problem !== null) return `modes.${name}: ${problem}`;
+  }
   const unsure = names.slice(0, -1).filter((name) => !Object.hasOwn(config.confidence, name));
   if (unsure.length) return `confidence has no weights for ${unsure.join(", ")}`;
   if (!Object.hasOwn(config.modes, config.default_mode)) {
@@ -134,6 +155,7 @@ function findContradiction(config: Config): string | null {
     ...view,
     budgets: budgetsOf(view),
   }))) {
+    if (max_tokens > MOST_TOKENS) return `max_tokens is above ${MOST_TOKENS}, more than any encoder of this kind takes`;
     // a start token, a separator for each segment, and a token at least for the last one
     const least = budgets.reduce((sum, budget) => sum + budget, 0) + budgets.length + 3;
     if (Math.min(...budgets) < 0 || max_tokens < least) return `max_tokens is ${max_tokens}; at least ${least}`;
@@ -149,7 +171,14 @@ function findContradiction(config: Config): string | null {
 type Kind = (value: unknown, place: string) => void;
 
 const number: Kind = (value, place) => {
-  if (typeof value !== "number") throw damaged(`${place} is ${kindOf(value)}; it must be a number`);
+  // JSON.parse makes 1e999 infinite
+  if (typeof value !== "number" || !Number.isFinite(value)) {
+    throw damaged(`${place} is ${kindOf(value)}; it must be a number`);
+  }
+};
+const whole: Kind = (value, place) => {
+  number(value, place);
+  if (!Number.isInteger(value)) throw damaged(`${place} is ${value as number}; it must be an integer`);
 };
 const text: Kind = (value, place) => {
   if (typeof value !== "string") throw damaged(`${place} is ${kindOf(value)}; it must be text`);
@@ -191,7 +220,7 @@ const rule: Kind = (value, place) => {
   }
 };
 const weights = listOf(number, 3);
-const budgets = { max_tokens: number, tools_tokens: number, head_share: number };
+const budgets = { max_tokens: whole, tools_tokens: whole, head_share: number };
 
 const CONFIG = fields({
   name: text,
@@ -199,13 +228,13 @@ const CONFIG = fields({
     fields({
       name: text,
       model: text,
-      context_tokens: optional(number),
+      context_tokens: optional(whole),
       lacks: optional(listOf(text)),
       aliases: optional(listOf(text)),
     }),
   ),
   steps: listOf(text),
-  view: fields({ ...budgets, system_tokens: number, previous_tokens: number }),
+  view: fields({ ...budgets, system_tokens: whole, previous_tokens: whole }),
   features: listOf(text),
   modes: mapOf(
     fields({
@@ -221,7 +250,7 @@ const CONFIG = fields({
   files: mapOf(text),
   gate: optional(
     fields({
-      view: fields({ ...budgets, request_tokens: number }),
+      view: fields({ ...budgets, request_tokens: whole }),
       features: listOf(text),
       ood_threshold: number,
       confidence: weights,
@@ -232,13 +261,23 @@ const CONFIG = fields({
   fingerprints: optional(fields({ tools: optional(mapOf(text)) })),
 });
 
-function checkFields(config: unknown): asserts config is Config {
+function checkFields(config: unknown, twice: string | null): asserts config is Config {
   const version = isMapping(config) ? (config as Mapping & { schema_version?: unknown }).schema_version : undefined;
-  number(version, "schema_version");
+  whole(version, "schema_version");
   if ((version as number) > SCHEMA_VERSION) {
     throw new ArtifactError(
       `config.json: schema version ${version as number}; this learned-router reads up to ${SCHEMA_VERSION}. Upgrade it: ` +
         "npm install learned-router@latest",
+    );
+  }
+  if ((version as number) < 1) {
+    throw new ArtifactError(
+      `config.json: schema version ${version as number}; there never was one. Export the artifact again`,
+    );
+  }
+  if (twice !== null) {
+    throw new ArtifactError(
+      `config.json: '${first(twice, 60)}' is there twice; the file was edited. Export the artifact again`,
     );
   }
   CONFIG(config, "config.json");

@@ -82,12 +82,14 @@ export function equal(left: unknown, right: unknown): boolean {
 
 /** The value that a JSON text spells. Raises SyntaxError for what is none. */
 export function parseJson(text: string): Value {
+  return new Reader(text, true).whole();
+}
+
+/** A key that one object of a JSON text holds twice; null where none does. Raises SyntaxError for what is no JSON. */
+export function findDuplicate(text: string): string | null {
   const reader = new Reader(text, true);
-  reader.skipSpace();
-  const value = reader.value(0);
-  reader.skipSpace();
-  if (reader.at < text.length) reader.fail();
-  return value;
+  reader.whole();
+  return reader.twice;
 }
 
 /** The value that begins at a place of a text, whatever follows it; texts may hold control characters. */
@@ -121,6 +123,7 @@ const WORDS: [string, Value][] = [
 
 class Reader {
   at = 0;
+  twice: string | null = null; // the first key that came again in its object
 
   constructor(
     private readonly text: string,
@@ -129,6 +132,14 @@ class Reader {
 
   fail(): never {
     throw new SyntaxError(`no JSON at character ${this.at}`);
+  }
+
+  whole(): Value {
+    this.skipSpace();
+    const value = this.value(0);
+    this.skipSpace();
+    if (this.at < this.text.length) this.fail();
+    return value;
   }
 
   skipSpace(): void {
@@ -166,6 +177,7 @@ class Reader {
       if (this.text[this.at] !== ":") this.fail();
       this.at += 1;
       this.skipSpace();
+      if (found.has(key)) this.twice ??= key;
       found.set(key, this.value(depth + 1));
       if (this.ends("}")) return found;
     }

@@ -1,5 +1,7 @@
 /** Turn predicted qualities into a decision. Knows tiers and thresholds; knows nothing of text, ONNX or files. */
 
+import { first } from "./unicode.js";
+
 /** Why a decision came out as it did; the last six are of an answer alone. */
 export type Reason =
   | "good_enough" // the cheapest tier whose predicted regret is within the threshold
@@ -28,6 +30,9 @@ export const RULES = [
 
 // A threshold below every predicted regret, the least of which is -1: everything goes to the top tier.
 const NEVER_DOWN = -2.0;
+// Above every regret there is, the largest of which is 1: a threshold beyond it was not chosen by anybody.
+const HIGHEST_THRESHOLD = 2.0;
+const CAPABILITIES = ["tools", "vision", "json"];
 
 /** One tier of an artifact, with the names of `config.json`. */
 export interface Tier {
@@ -53,6 +58,31 @@ export interface Mode {
   readonly steps?: { readonly [step: string]: number };
   readonly certified?: boolean;
   readonly gated?: GatedPoint | null;
+}
+
+/** What a tier cannot be, for a message; null where it can. */
+export function problemOfTier({ name, context_tokens, lacks }: Tier): string | null {
+  if (!name) return "a tier has no name";
+  if (context_tokens != null && context_tokens < 1) {
+    return `context_tokens is ${context_tokens}; it must be 1 or more, or absent`;
+  }
+  const strange = lacks?.find((lack) => !CAPABILITIES.includes(lack));
+  return strange === undefined ? null : `lacks holds '${first(strange, 40)}'; it may hold ${CAPABILITIES.join(", ")}`;
+}
+
+/** What a mode cannot be, for a message; null where it can. */
+export function problemOfMode({ target, threshold, steps, gated }: Mode): string | null {
+  if (!(target >= 0 && target <= 1)) return `target is ${target}; it must lie in [0, 1]`;
+  const thresholds: [string, number][] = [["threshold", threshold]];
+  for (const [step, value] of Object.entries(steps ?? {})) thresholds.push([`steps.${step}`, value]);
+  if (gated) {
+    thresholds.push(["route", gated.route], ["accept", gated.accept]);
+    for (const [step, [route, accept]] of Object.entries(gated.steps ?? {})) {
+      thresholds.push([`steps.${step} before the call`, route], [`steps.${step} after it`, accept]);
+    }
+  }
+  const odd = thresholds.find(([, value]) => !(value >= NEVER_DOWN && value <= HIGHEST_THRESHOLD));
+  return odd ? `${odd[0]} is ${odd[1]}; a threshold lies in [${NEVER_DOWN}, ${HIGHEST_THRESHOLD}]` : null;
 }
 
 /** The regret allowed before the call, for a request of a step. gated: the gate will see the answer. */

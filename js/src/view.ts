@@ -29,6 +29,9 @@ const CHARS_PER_TOKEN = 8;
 const KIND_TOKENS = 8;
 export const GATE_FEATURES: readonly string[] = [...FEATURES, ...ANSWER_FEATURES];
 
+// Far above what any encoder reads that decides in milliseconds; a view of more would not be bounded
+export const MOST_TOKENS = 65_536;
+
 // Of an answer's calls, and of their arguments, so many are shown, each so long at most.
 const CALLS_SHOWN = 8;
 const VALUES_SHOWN = 12;

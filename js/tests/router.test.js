@@ -157,6 +157,23 @@ test("files that cannot be trusted are refused, with what to do", async () => {
   await refused(files((config) => (config.default_mode = "best")), /default mode 'best' is not among/);
   await refused(files((config) => (config.view.max_tokens = 9)), /max_tokens is 9; at least/);
   await refused(files((config) => config.tiers.push({ name: "top", model: "m" })), /confidence has no weights for frontier/);
+  await refused(files((config) => (config.schema_version = 0)), /schema version 0; there never was one/);
+  await refused(files((config) => (config.name = "a\nb")), /name is "a\\nb"; it must be printable/);
+  await refused(files((config) => (config.steps = [])), /steps are none; there must be some, each once/);
+  await refused(files((config) => (config.tiers[0].context_tokens = 0)), /tiers\[0\]: context_tokens is 0/);
+  await refused(files((config) => (config.tiers[0].lacks = ["soul"])), /tiers\[0\]: lacks holds 'soul'/);
+  await refused(files((config) => (config.modes.quality.target = 1.01)), /modes\.quality: target is 1\.01/);
+  await refused(files((config) => (config.modes.quality.threshold = 2.01)), /threshold is 2\.01; .* lies in \[-2, 2\]/);
+  await refused(
+    files((config) => (gated()(config), (config.modes.economy.gated.steps.plan = [0, 9]))),
+    /modes\.economy: steps\.plan after it is 9/,
+  );
+  await refused(files((config) => (config.view.max_tokens = 65_537)), /max_tokens is above 65536/);
+  await refused(files((config) => (config.view.max_tokens = 128.5)), /max_tokens is 128\.5; it must be an integer/);
+  const edited = (from, to) => ({ ...files(), config: Buffer.from(files().config.toString().replace(from, to)) });
+  await refused(edited('"ood_threshold"', '"ood_threshold":9e9,"ood_threshold"'), /'ood_threshold' is there twice/);
+  await refused(edited(/"ood_threshold":[0-9.]+/, '"ood_threshold":1e999'), /ood_threshold is of type number; it must/);
+  await refused(edited('"schema_version":1', `"schema_version":1${"0".repeat(4300)}`), /^config\.json: .*Export it again/);
   await refused({ ...files(gated()), gate: null }, /^gate\.onnx: missing/);
   const three = constantRuntime({ quality: [0.1, 0.2, 0.3] }).ort;
   await refused(files(), /predicts 3 tiers and 10 steps, config\.json names 2 and 10/, three);
