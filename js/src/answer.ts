@@ -104,7 +104,10 @@ function parseMessage(
     toolCalls:
       calls === null
         ? null
-        : calls.slice(0, CALLS_READ).map((call: unknown, index) => parseCall(call, `${place}.tool_calls[${index}]`)),
+        : // a hole of an array is no call either, and map would leave it
+          Array.from(calls.slice(0, CALLS_READ), (call: unknown, index) =>
+            parseCall(call, `${place}.tool_calls[${index}]`),
+          ),
     finishReason: reason,
     logprobs: readLogprobs(logprobs ?? get(message, "logprobs"), text),
     model,
@@ -164,7 +167,7 @@ export function readArguments(written: unknown): unknown {
 /** What a chat completion's `logprobs` say, or a summary of them; null where they say nothing. text: what tokens spell. */
 export function readLogprobs(logprobs: unknown, text: string | null): Logprobs | null {
   const content = isMapping(logprobs) ? get(logprobs, "content") : null;
-  if (!Array.isArray(content) || !content.length) return readSummary(logprobs);
+  if (!Array.isArray(content) || !content.length) return boundLogprobs(logprobs);
   const found: number[] = [];
   const spelled: number[] = []; // where each token begins in the text, in code points
   let place = 0;
@@ -190,7 +193,8 @@ function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-function readSummary(logprobs: unknown): Logprobs | null {
+/** A summary, as records and references hold it, within the bounds of a log-probability; null where it is none. */
+export function boundLogprobs(logprobs: unknown): Logprobs | null {
   if (!isMapping(logprobs)) return null;
   const [mean, least, ofArguments] = ["mean", "least", "arguments"].map((name) => bounded(get(logprobs, name))) as [
     number | null,

@@ -49,6 +49,23 @@ export function entries(mapping: Mapping): [string, unknown][] {
   return Object.entries(mapping).filter(([, value]) => value !== undefined);
 }
 
+/** The first fields of an object, without looking at the others: it may have a million. */
+export function firstEntries(mapping: Mapping, most: number): [string, unknown][] {
+  const found: [string, unknown][] = [];
+  if (mapping instanceof Map) {
+    for (const entry of mapping as ReadonlyMap<string, unknown>) {
+      if (found.length >= most) break;
+      found.push(entry);
+    }
+    return found;
+  }
+  for (const key in mapping) {
+    if (found.length >= most) break;
+    if (has(mapping, key)) found.push([key, get(mapping, key)]);
+  }
+  return found;
+}
+
 export function keys(mapping: Mapping): string[] {
   return entries(mapping).map(([key]) => key);
 }

@@ -108,7 +108,9 @@ function parseMapping(request: Mapping): Request {
   if (step !== null && typeof step !== "string") {
     throw new InputError(`step is ${kindOf(step)}; it must be one of ${STEPS.join(", ")}, or absent`);
   }
-  return { messages: messages.map(parseMessage), tools: parseTools(get(request, "tools")), responseFormat, step };
+  // a hole of an array is no message either, and map would leave it
+  const parsed = Array.from(messages as unknown[], parseMessage);
+  return { messages: parsed, tools: parseTools(get(request, "tools")), responseFormat, step };
 }
 
 function parseMessage(message: unknown, index: number): Message {
@@ -131,7 +133,7 @@ function parseMessage(message: unknown, index: number): Message {
 function parseTools(tools: unknown): readonly Mapping[] {
   if (tools === null) return [];
   if (!Array.isArray(tools)) throw new InputError(`tools is ${kindOf(tools)}; it must be a list of tool definitions`);
-  return tools.map((tool: unknown, index) => {
+  return Array.from(tools as unknown[], (tool, index) => {
     if (isMapping(tool)) return tool;
     throw new InputError(`tools[${index}] is ${kindOf(tool)}; it must be an object with 'function' or 'name'`);
   });

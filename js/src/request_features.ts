@@ -3,7 +3,7 @@
  * nothing of views, token ids or thresholds.
  */
 
-import { entries, get, has, isMapping, keys, type Mapping } from "./json.js";
+import { firstEntries, get, has, isMapping, keys, type Mapping } from "./json.js";
 import { functionOf, messageText, textOf, type Message } from "./request.js";
 import {
   count,
@@ -23,6 +23,8 @@ import {
 export const TOOLS_READ = 32;
 const PARAMETERS_READ = 24;
 const SCHEMA_DEPTH_READ = 6;
+// of one tool; a schema that holds itself has 24^6 of them within these limits
+const SCHEMAS_READ = 1_000;
 export const DESCRIPTION_CHARS = 60;
 // Of a transcript, so many of the last messages are searched for errors.
 const HISTORY_READ = 64;
@@ -63,7 +65,7 @@ export const FEATURES: readonly string[] = [
 
 const NUMBER = pattern(String.raw`\d+`);
 const WORD = pattern("[a-z0-9]+");
-const OPTION = pattern(String.raw`^\s*\(?[A-Ja-j1-9][.)]\s`, "m");
+const OPTION = pattern(String.raw`^[^\S\n]*\(?[A-Ja-j1-9][.)]\s`, "m");
 const SENTENCE = pattern(String.raw`[.!?](?:\s|$)`);
 const TOOL_ERRORS = [
   "error",
@@ -154,7 +156,7 @@ export function readTool(tool: Mapping): Tool {
     Array.isArray(required) ? required.slice(0, PARAMETERS_READ).filter((item) => typeof item === "string") : [],
   );
   const shown = all.slice(0, PARAMETERS_READ).map((item) => (needed.has(item) ? first(item, 32) : `${first(item, 32)}?`));
-  const [depth, enums] = schemaShape(schema, 0);
+  const [depth, enums] = schemaShape(schema);
   return {
     name,
     shape: strip(`${name}(${shown.join(", ")}) ${about}`),
@@ -169,28 +171,28 @@ export function readTool(tool: Mapping): Tool {
 const LEAF_FIELDS = ["type", "description", "default"];
 
 /** Nesting depth of a JSON schema and its number of enums, both within the reading limits. */
-function schemaShape(schema: unknown, depth: number): [number, number] {
-  if (!isMapping(schema) || depth >= SCHEMA_DEPTH_READ) return [depth, 0];
-  let enums = Number(has(schema, "enum"));
-  let deepest = depth;
-  const properties = get(schema, "properties");
-  const children = isMapping(properties)
-    ? entries(properties)
-        .slice(0, PARAMETERS_READ)
-        .map(([, child]) => child)
-    : [];
-  const items = get(schema, "items");
-  if (isMapping(items)) children.push(items);
-  for (const child of children) {
-    if (isMapping(child) && keys(child).every((key) => LEAF_FIELDS.includes(key))) {
-      deepest = Math.max(deepest, depth + 1); // a plain leaf counts as one deeper, as any other child does
-      continue;
+function schemaShape(whole: unknown): [number, number] {
+  let [deepest, enums] = [0, 0];
+  const waiting: [unknown, number][] = [[whole, 0]];
+  for (let left = SCHEMAS_READ; waiting.length && left; left -= 1) {
+    const [schema, depth] = waiting.pop()!;
+    deepest = Math.max(deepest, depth);
+    if (!isMapping(schema) || depth >= SCHEMA_DEPTH_READ) continue;
+    enums += Number(has(schema, "enum"));
+    const [properties, items] = [get(schema, "properties"), get(schema, "items")];
+    const children = isMapping(properties) ? firstEntries(properties, PARAMETERS_READ).map(([, child]) => child) : [];
+    if (isMapping(items)) children.push(items);
+    for (const child of children) {
+      // a plain leaf counts as one deeper, as any other child does
+      if (isLeaf(child)) deepest = Math.max(deepest, depth + 1);
+      else waiting.push([child, depth + 1]);
     }
-    const [childDepth, childEnums] = schemaShape(child, depth + 1);
-    deepest = Math.max(deepest, childDepth);
-    enums += childEnums;
   }
   return [deepest, enums];
+}
+
+function isLeaf(schema: unknown): boolean {
+  return isMapping(schema) && firstEntries(schema, LEAF_FIELDS.length + 1).every(([key]) => LEAF_FIELDS.includes(key));
 }
 
 export function toolFeatures(tools: readonly Tool[], offered: number, text: string): number[] {

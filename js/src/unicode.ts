@@ -5,8 +5,9 @@
  * JavaScript counts UTF-16 units, and its \s, \d, \w, \b, ^, $ and . mean other characters, so each is spelled out here.
  */
 
-// str.isspace(), and \s
-const SPACE = "\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+// str.isspace(), and \s; and that without the line end
+const SPACE_BUT_LINE_END = "\\t\\x0b-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+const SPACE = `${SPACE_BUT_LINE_END}\\n`;
 // str.isalnum() or "_", and \w: no combining marks
 const WORD = "\\p{L}\\p{N}_";
 const BOUNDARY = `(?:(?<=[${WORD}])(?![${WORD}])|(?<![${WORD}])(?=[${WORD}]))`;
@@ -45,6 +46,9 @@ export function pattern(source: string, flags = ""): RegExp {
     if (source.startsWith("[^\\W_]", at)) {
       written += "[\\p{L}\\p{N}]";
       at += "[^\\W_]".length - 1;
+    } else if (source.startsWith("[^\\S\\n]", at)) {
+      written += `[${SPACE_BUT_LINE_END}]`;
+      at += "[^\\S\\n]".length - 1;
     } else if (source.startsWith("[^\\W\\d_]", at)) {
       written += "[\\p{L}\\p{Nl}\\p{No}]";
       at += "[^\\W\\d_]".length - 1;

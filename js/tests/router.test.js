@@ -132,6 +132,8 @@ test("wrong requests, answers and options are refused with the field that is wro
   await refused(router.route(5), /^request is of type number; it must be/);
   await refused(router.route([]), /^messages is empty/);
   await refused(router.route([{ role: "user", content: 5 }]), /^messages\[0\]\.content is of type number/);
+  await refused(router.route(new Array(2 ** 32 - 1)), /^messages\[0\] is absent/);
+  await refused(router.route("x", { tools: new Array(1) }), /^tools\[0\] is absent/);
   await refused(router.route("x", { tools: {} }), /^tools is of type object/);
   await refused(router.route("x", { step: "dance" }), /^step is 'dance'; it must be one of intent/);
   await refused(router.route("x", { mode: "best" }), /^mode is 'best'; small-frontier has quality, balanced, economy/);

@@ -231,6 +231,26 @@ class Maker:
         return rng.choice(({"content": tokens}, {"mean": -1, "least": -2.5, "arguments": None}, {"mean": True}))
 
 
+def wide_schema(width: int, depth: int) -> dict[str, Any]:
+    """A schema of some width to the power of depth others, of which only the second half of each has an enum."""
+    if depth == 0:
+        return {"type": "string", "enum": ["a"]}
+    inner = wide_schema(width, depth - 1)
+    found = {f"p{index}": inner if index * 2 >= width else {"properties": {}, "x": 1} for index in range(width)}
+    return {"type": "object", "properties": found, "items": inner}
+
+
+def many(value: Any, count: int) -> dict[str, Any]:
+    return {f"p{index}": value for index in range(count)}
+
+
+def call_of(properties: Any, arguments: Any, calls: int = 1) -> tuple[Any, Any]:
+    tools = [{"name": "f", "parameters": {"properties": properties}}]
+    return {"prompt": "count the orders", "tools": tools}, {
+        "tool_calls": [{"name": "f", "arguments": arguments}] * calls
+    }
+
+
 HAND_MADE: tuple[tuple[Any, Any], ...] = (
     ("", ""),
     (" \u2028\x1c\x85 ", "\ufeff"),
@@ -241,6 +261,16 @@ HAND_MADE: tuple[tuple[Any, Any], ...] = (
     (["a"], "x"),
     ({"messages": [*[{"role": "tool", "content": "TIMEDOUT error"}] * 70, {"role": "user", "content": "go on"}]}, "x"),
     ({"messages": [{"role": "tool", "content": text} for text in ("time  out", "Tımed out", "İNVALID", "ok")]}, "x"),
+    ({"prompt": "x", "tools": [{"name": "f", "parameters": wide_schema(12, 4)}]}, "x"),
+    ({"prompt": "x", "tools": [{"name": "f", "parameters": wide_schema(40, 2)}]}, "x"),
+    call_of(many({"items": {"enum": ["a"]}}, 20), many(["z"] * 64, 20), calls=20),
+    call_of(many({"enum": ["a"]}, 64), many("z", 64), calls=64),
+    call_of(many({"enum": [*range(256), "z"]}, 3), {"p0": "z", "p1": 255, "p2": 255.0}),
+    call_of(many({"enum": [math.nan, 1, [2], None]}, 6), {f"p{n}": v for n, v in enumerate((math.nan, True, 2, None))}),
+    ("a", {"text": "x", "logprobs": {"mean": -(10**400), "least": -math.inf, "arguments": 10**400}}),
+    ("a", {"text": "x", "logprobs": {"content": [{"token": "x", "logprob": -(10**400)}, {"logprob": 5}]}}),
+    ("a", {"text": "x", "logprobs": {"mean": -1, "least": math.nan}}),
+    (" \x0bA) x\n\n\x1c(b. y\n\u2028 3) z\n\n", "x"),
     ({"messages": []}, "x"),
     ({"messages": [{"role": 3}]}, "x"),
     ({"messages": [{"role": "user", "content": 5}]}, "x"),

@@ -6,7 +6,7 @@
  */
 
 import type { ToolCall } from "../answer.js";
-import { entries, get, has, isMapping, keys, type Mapping } from "../json.js";
+import { entries, firstEntries, get, has, isMapping, type Mapping } from "../json.js";
 import { functionOf, textOf } from "../request.js";
 import { overlap } from "../request_features.js";
 import { findAll, first, last, size, startsWithDigit } from "../unicode.js";
@@ -17,6 +17,7 @@ import {
   ENUM_CHECKED,
   fieldsOf,
   leavesOf,
+  NODES_CHECKED,
   noFaults,
   same,
   sameList,
@@ -28,6 +29,8 @@ const CALLS_CHECKED = 64;
 const TOOLS_CHECKED = 64;
 // of all calls of an answer, strings and numbers that are looked for in the request
 const LEAVES_CHECKED = 256;
+// and parts of values that are held against schemas, shared by all arguments
+const NODES_SHARED = 8_192;
 // Under these a log keeps arguments that came without names, or that could not be read.
 const UNNAMED = ["__positional__", "__raw__"];
 // Verbs that begin the names of tools whatever they are about
@@ -139,7 +142,8 @@ export function checkCalls(calls: readonly ToolCall[], offered: Offered, said: S
     const booleans = entries(given)
       .map(([, value]) => value)
       .filter((value) => typeof value === "boolean");
-    const whole = [name, ...keys(given).slice(0, VALUES_CHECKED), ...leaves, ...booleans.slice(0, VALUES_CHECKED)];
+    const names = firstEntries(given, VALUES_CHECKED).map(([key]) => key);
+    const whole = [name, ...names, ...leaves, ...booleans.slice(0, VALUES_CHECKED)];
     found.duplicates += Number(wholes.some((other) => sameList(whole, other)));
     wholes.push(whole);
     if (isUnnamed(given)) {
@@ -185,7 +189,7 @@ export function fitTools(calls: readonly ToolCall[], offered: Offered, said: Sai
     fit = Math.max(fit, share);
     nameFit = Math.max(nameFit, overlap(named, said.stems) / Math.max(named.size, 1));
     add(about, own);
-    for (const [argument, aboutIt] of entries(fieldsOf(get(offer, "parameters"))[0]).slice(0, VALUES_CHECKED)) {
+    for (const [argument, aboutIt] of firstEntries(fieldsOf(get(offer, "parameters"))[0], VALUES_CHECKED)) {
       add(stemsOf(splitName(first(argument, VALUE_CHARS))), own);
       add(stemsOf(findAll(WORD, descriptionOf(aboutIt))), own);
     }
@@ -236,7 +240,7 @@ function isUnnamed(given: Mapping): boolean {
 function checkArguments(given: Mapping, offer: Mapping, said: Said, found: CallChecks, used: string[]): void {
   const [properties, required] = fieldsOf(get(offer, "parameters"));
   const all = entries(given);
-  const offersAny = entries(properties).length > 0;
+  const offersAny = firstEntries(properties, 1).length > 0;
   found.arguments += all.length;
   for (const [name, value] of all.slice(0, VALUES_CHECKED)) {
     const described = get(properties, name);
@@ -249,10 +253,10 @@ function checkArguments(given: Mapping, offer: Mapping, said: Said, found: CallC
       continue;
     }
     found.booleans += Number(typeof value === "boolean");
-    checkValue(value, about, found.faults);
+    checkValue(value, about, found.faults, Math.min(NODES_CHECKED, Math.floor(NODES_SHARED / found.arguments)));
     checkGrounds(value, about, optional, said, found, used);
   }
-  for (const [name, about] of entries(properties).slice(0, VALUES_CHECKED)) {
+  for (const [name, about] of firstEntries(properties, VALUES_CHECKED)) {
     if (!has(given, name) && !required.includes(name) && isMapping(about)) checkLeftOut(name, about, said, found);
   }
 }

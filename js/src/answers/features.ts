@@ -5,8 +5,8 @@
  * ends.
  */
 
-import type { Output } from "../answer.js";
-import { entries, get, isFloat, isMapping, numeric } from "../json.js";
+import { boundLogprobs, type Output } from "../answer.js";
+import { firstEntries, get, isFloat, isMapping, numeric } from "../json.js";
 import { spellFloat } from "../numbers.js";
 import type { Rule } from "../policy.js";
 import { messageText, wantsJson, type Request } from "../request.js";
@@ -263,7 +263,7 @@ function jsonFeatures(request: Request, text: string, said: Said): number[] {
   const asked = request.responseFormat === null ? null : get(request.responseFormat, "json_schema");
   const schema = isMapping(asked) ? get(asked, "schema") : null;
   const faults = found === null ? noFaults() : checkValue(found, schema, noFaults());
-  const fields = isMapping(found) ? entries(found).slice(0, FIELDS_READ).map(([, field]) => field) : [];
+  const fields = isMapping(found) ? firstEntries(found, FIELDS_READ).map(([, field]) => field) : [];
   const ending = fields[fields.length - 1];
   let last = "";
   if (typeof ending === "string") last = ending;
@@ -308,7 +308,8 @@ function reasoningFeatures(found: Reasoning, askedNumbers: number): number[] {
   ];
 }
 
-function logprobFeatures({ logprobs }: Output): number[] {
+function logprobFeatures(output: Output): number[] {
+  const logprobs = boundLogprobs(output.logprobs);
   if (logprobs === null) return [0, 0, 0, 0];
   return [1, logprobs.mean, logprobs.least, logprobs.arguments ?? logprobs.mean];
 }

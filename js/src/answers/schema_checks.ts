@@ -5,12 +5,12 @@
  * `pattern` is never run.
  */
 
-import { entries, equal, get, has, isFloat, isInteger, isMapping, isNumber, numeric, type Mapping } from "../json.js";
+import { equal, firstEntries, get, has, isFloat, isInteger, isMapping, isNumber, numeric, type Mapping } from "../json.js";
 
 const DEPTH_CHECKED = 6;
 // of one list or object, and of all that a value holds
 export const VALUES_CHECKED = 64;
-const NODES_CHECKED = 512;
+export const NODES_CHECKED = 512;
 export const ENUM_CHECKED = 256;
 
 const isText = (value: unknown): boolean => typeof value === "string";
@@ -48,10 +48,15 @@ export function noFaults(): SchemaFaults {
   return { missing: 0, unknown: 0, wrongType: 0, wrongEnum: 0, empty: 0 };
 }
 
-/** Faults of a value, added to those given. What is no schema allows everything. */
-export function checkValue(whole: unknown, ofWhole: unknown, found: SchemaFaults): SchemaFaults {
+/** Faults of a value, added to those given; of so many of its parts. What is no schema allows everything. */
+export function checkValue(
+  whole: unknown,
+  ofWhole: unknown,
+  found: SchemaFaults,
+  nodes = NODES_CHECKED,
+): SchemaFaults {
   const waiting: [unknown, unknown, number][] = [[whole, ofWhole, 0]];
-  for (let left = NODES_CHECKED; waiting.length && left; left -= 1) {
+  for (let left = nodes; waiting.length && left; left -= 1) {
     const [value, schema, depth] = waiting.pop()!;
     if (!isMapping(schema) || has(schema, "$ref") || depth > DEPTH_CHECKED) continue;
     if (!isOfType(value, get(schema, "type"))) {
@@ -59,9 +64,9 @@ export function checkValue(whole: unknown, ofWhole: unknown, found: SchemaFaults
       continue;
     }
     const allowed = get(schema, "enum");
-    const holds = Array.isArray(value) || isMapping(value);
-    if (Array.isArray(allowed) && allowed.length && !holds) {
-      found.wrongEnum += Number(!allowed.slice(0, ENUM_CHECKED).some((item) => same(value, item)));
+    if (Array.isArray(allowed) && allowed.length && !holds(value)) {
+      const isAllowed = (item: unknown): boolean => !holds(item) && isSame(value, item);
+      found.wrongEnum += Number(!allowed.slice(0, ENUM_CHECKED).some(isAllowed));
     }
     if (isNothing(value)) found.empty += 1;
     if (Array.isArray(value)) {
@@ -72,8 +77,8 @@ export function checkValue(whole: unknown, ofWhole: unknown, found: SchemaFaults
     } else if (isMapping(value)) {
       const [properties, required] = fieldsOf(schema);
       found.missing += required.filter((name) => !has(value, name)).length;
-      const offersAny = entries(properties).length > 0;
-      for (const [name, inner] of entries(value).slice(0, VALUES_CHECKED)) {
+      const offersAny = firstEntries(properties, 1).length > 0;
+      for (const [name, inner] of firstEntries(value, VALUES_CHECKED)) {
         if (has(properties, name)) waiting.push([inner, get(properties, name), depth + 1]);
         else if (offersAny) found.unknown += 1;
       }
@@ -84,7 +89,7 @@ export function checkValue(whole: unknown, ofWhole: unknown, found: SchemaFaults
 
 function isNothing(value: unknown): boolean {
   if (value === null || value === undefined || value === "") return true;
-  return Array.isArray(value) ? !value.length : isMapping(value) && !entries(value).length;
+  return Array.isArray(value) ? !value.length : isMapping(value) && !firstEntries(value, 1).length;
 }
 
 const NONE: Mapping = new Map();
@@ -120,7 +125,7 @@ export function leavesOf(whole: unknown): unknown[] {
       const inner: unknown[] = Array.isArray(value)
         ? value
         : isMapping(value)
-          ? entries(value).map(([, part]) => part)
+          ? firstEntries(value, VALUES_CHECKED).map(([, part]) => part)
           : [];
       for (const item of inner.slice(0, VALUES_CHECKED).reverse()) waiting.push([item, depth + 1]);
     }
@@ -130,16 +135,21 @@ export function leavesOf(whole: unknown): unknown[] {
 
 /** Whether two values are equal; lists and objects by their strings and numbers. */
 export function same(left: unknown, right: unknown): boolean {
-  const holds = (value: unknown): boolean => Array.isArray(value) || isMapping(value);
   if (holds(left)) return holds(right) && sameList(leavesOf(left), leavesOf(right));
   return !holds(right) && equal(left, right);
 }
 
-/** Whether two lists of strings and numbers are equal, one by one; to lists NaN is itself, as it is in Python. */
+/** Whether two lists of strings and numbers are equal, one by one. */
 export function sameList(left: readonly unknown[], right: readonly unknown[]): boolean {
+  return left.length === right.length && left.every((value, index) => isSame(value, right[index]));
+}
+
+/** Whether two values are equal to a list that holds them: there NaN is itself, as it is in Python. */
+function isSame(left: unknown, right: unknown): boolean {
   const isNaNumber = (value: unknown): boolean => isNumber(value) && Number.isNaN(numeric(value));
-  return (
-    left.length === right.length &&
-    left.every((value, index) => equal(value, right[index]) || (isNaNumber(value) && isNaNumber(right[index])))
-  );
+  return equal(left, right) || (isNaNumber(left) && isNaNumber(right));
+}
+
+function holds(value: unknown): boolean {
+  return Array.isArray(value) || isMapping(value);
 }
