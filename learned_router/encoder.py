@@ -196,7 +196,7 @@ class Encoder:
             shapes: tuple[tuple[int, ...], ...] = ((0, self.tiers), (0, self.steps), (0,))
             return Prediction(*(np.zeros(shape, dtype=np.float32) for shape in shapes)), []
         parts = min(self._threads, len(views))
-        if parts == 1 or len(views) == 1:
+        if parts == 1:
             seen = self._see(views, self._session)
         else:
             seen = [_NOTHING] * len(views)

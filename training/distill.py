@@ -36,7 +36,7 @@ from learned_router.training.fit import (
     run_trainer,
 )
 from learned_router.training.labelling.label_run import describe_skipped
-from learned_router.training.model import freeze, load_encoder
+from learned_router.training.model import freeze, load_encoder, means_of
 from learned_router.training.pretrain import balance, choose_taught, order_tiers, read_outcomes
 from learned_router.training.pretrained import Pretrained, read_about, save_pretrained
 from learned_router.training.reader import request_reader
@@ -82,15 +82,6 @@ class Student(nn.Module):
             told = self.project(torch.cat([first.float(), last.float()], dim=-1)).unflatten(-1, (2, -1))
             missed = (F.normalize(told, dim=-1) - target).square().sum(dim=-1) / self.variance
         return {"loss": missed.mean(dim=0).sum(), "missed": missed}
-
-
-def means_of(
-    encoder: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor, layers: Sequence[int]
-) -> list[torch.Tensor]:
-    """Means of the token vectors after each of ``layers`` (0 is what goes into the first), of length 1: (batch, width)."""
-    found = encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True).hidden_states
-    mask = attention_mask.unsqueeze(-1).to(found[-1].dtype)
-    return [F.normalize((found[layer] * mask).sum(dim=1) / mask.sum(dim=1), dim=-1) for layer in layers]
 
 
 class TextRows(Dataset[dict[str, Any]]):

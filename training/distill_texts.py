@@ -30,6 +30,8 @@ LIBRARIES: Final = {
     "torch": "BSD-3-Clause",
     "transformers": "Apache-2.0",
 }
+# names of packages where they are not those of modules
+DISTRIBUTIONS: Final = {"sklearn": "scikit-learn"}
 EXCERPT_CHARS: Final = (40, 80, 150, 300, 500)
 LEAST_ANSWER_CHARS: Final = 40
 MOST_TOOLS: Final = 6
@@ -75,7 +77,8 @@ def read_texts(
     chosen = rng.sample(pieces, min(excerpts, len(pieces)))
     ids += [pack(make_view(_prompt(piece), view))[0] for piece in chosen]
 
-    functions = {name: list(read_functions(name)) for name in LIBRARIES}
+    # reading them takes half a minute, so only where calls are asked for
+    functions = {name: list(read_functions(name)) for name in LIBRARIES} if tools else {}
     ids += [pack(make_view(request, view))[0] for request in make_tool_calls(functions, chosen, tools, rng)]
     listed = {"excerpts of those requests' answers": len(chosen), "made-up calls of libraries' functions": tools}
     libraries = ", ".join(f"{name} {version(DISTRIBUTIONS.get(name, name))}: {LIBRARIES[name]}" for name in LIBRARIES)
@@ -84,10 +87,6 @@ def read_texts(
         {**dict(sources.most_common()), **{name: count for name, count in listed.items() if count}},
         {**licences, "made-up calls of libraries' functions": libraries} if tools else licences,
     )
-
-
-# names of packages where they are not those of modules
-DISTRIBUTIONS: Final = {"sklearn": "scikit-learn"}
 
 
 def excerpt_answers(logs: Sequence[Path], known: set[tuple[str | None, str]], rng: random.Random) -> Iterator[str]:

@@ -124,6 +124,15 @@ def build_net(recipe: Recipe, features: np.ndarray, n_tiers: int) -> RouterNet:
     return net
 
 
+def means_of(
+    encoder: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor, layers: Sequence[int]
+) -> list[torch.Tensor]:
+    """Means of the token vectors after each of ``layers`` (0 is what goes into the first), of length 1: (batch, width)."""
+    found = encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True).hidden_states
+    mask = attention_mask.unsqueeze(-1).to(found[-1].dtype)
+    return [F.normalize((found[layer] * mask).sum(dim=1) / mask.sum(dim=1), dim=-1) for layer in layers]
+
+
 class RouterNet(nn.Module):
     """token ids, mask and features → quality logits (batch, tiers), step logits (batch, steps), embedding (batch, width).
 
@@ -158,13 +167,8 @@ class RouterNet(nn.Module):
 
     def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Means of the token vectors after the middle and the last layer, each of length 1: twice (batch, width)."""
-        layers = self.encoder(
-            input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True
-        ).hidden_states
-        mask = attention_mask.unsqueeze(-1).to(layers[-1].dtype)
-        middle, last = (
-            F.normalize((tokens * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
-            for tokens in (layers[(len(layers) - 1) // 2], layers[-1])
+        middle, last = means_of(
+            self.encoder, input_ids, attention_mask, (int(self.encoder.config.num_hidden_layers) // 2, -1)
         )
         return middle, last
 
