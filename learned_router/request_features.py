@@ -9,11 +9,11 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 import msgspec
 
-from learned_router.request import Message, message_text, text_of
+from learned_router.request import Message, is_mapping, message_text, text_of
 
 # A schema is walked this far and no further, so that a hostile one costs microseconds.
 TOOLS_READ: Final = 32
@@ -169,11 +169,6 @@ def read_tool(tool: Mapping[str, Any]) -> Tool:
     )
 
 
-def _is_mapping(value: Any) -> TypeGuard[Mapping[Any, Any]]:
-    # asking the abstract class takes ten times as long as looking at the type, which is a dict's nearly always
-    return type(value) is dict or isinstance(value, Mapping)
-
-
 def _schema_shape(schema: Any) -> tuple[int, int]:
     """Nesting depth of a JSON schema and its number of enums, both within the reading limits."""
     deepest = enums = 0
@@ -183,16 +178,16 @@ def _schema_shape(schema: Any) -> tuple[int, int]:
             break
         schema, depth = waiting.pop()
         deepest = max(deepest, depth)
-        if not _is_mapping(schema) or depth >= SCHEMA_DEPTH_READ:
+        if not is_mapping(schema) or depth >= SCHEMA_DEPTH_READ:
             continue
         enums += "enum" in schema
         properties = schema.get("properties")
-        children = list(islice(properties.values(), PARAMETERS_READ)) if _is_mapping(properties) else []
+        children = list(islice(properties.values(), PARAMETERS_READ)) if is_mapping(properties) else []
         items = schema.get("items")
-        if _is_mapping(items):
+        if is_mapping(items):
             children.append(items)
         for child in children:
-            if _is_mapping(child) and child.keys() <= _LEAF_KEYS:
+            if is_mapping(child) and child.keys() <= _LEAF_KEYS:
                 deepest = max(deepest, depth + 1)  # a plain leaf, the common case: no need to descend
             else:
                 waiting.append((child, depth + 1))
