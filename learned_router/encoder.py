@@ -237,7 +237,10 @@ def _open_session(graph: bytes, threads: int) -> ort.InferenceSession:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # without fallback: there is no other provider, and it prints
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    # it keeps the file's bytes, as many again as the graph takes, for a change of providers that never comes
+    session._model_bytes = None
+    return session
 
 
 def _first_line(error: Exception) -> str:

@@ -14,6 +14,7 @@ from learned_router.errors import ArtifactError, InputError
 from learned_router.forking import call_under_way
 from learned_router.gate import Gate
 from learned_router.limits import find_blocked, find_refusal
+from learned_router.memory import give_back
 from learned_router.policy import Choice, Reason, as_good_probability, choose_tier
 from learned_router.request import STEPS, Request, kind_of
 from learned_router.request_cache import RequestCache
@@ -92,7 +93,9 @@ class Loaded:
     @classmethod
     def read(cls, path: Path, options: Options) -> Loaded:
         """Read a folder, checked file by file, and make it ready. Raises as ``read_artifact`` and the constructor do."""
-        return cls(read_artifact(path, options.public_key), options)
+        found = cls(read_artifact(path, options.public_key), options)
+        give_back()
+        return found
 
     def find_lost(self, old: Loaded) -> str | None:
         """What callers of another artifact rely on and this one has not; None where it can take the other's place."""

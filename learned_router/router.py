@@ -18,6 +18,7 @@ from learned_router.errors import ArtifactError, InferenceError, InputError, Lea
 from learned_router.failures import Errors, Failures, describe
 from learned_router.gate import Acceptance
 from learned_router.loaded import Decision, Loaded, Options
+from learned_router.memory import give_back
 from learned_router.policy import Mode, Reason
 from learned_router.request import Request, kind_of, parse_request
 from learned_router.signature import PublicKey
@@ -69,9 +70,8 @@ class Router:
         public_key: the Ed25519 key, PEM or its file, by which the artifact must be signed; ``reload`` asks for it too.
         Raises ArtifactError when the folder cannot be trusted, InputError when mode or tier is not in it.
         """
-        artifact = read_artifact(shipped_artifact() if path is None else Path(path), public_key)
-        return cls(
-            artifact,
+        router = cls(
+            read_artifact(shipped_artifact() if path is None else Path(path), public_key),
             mode=mode,
             threads=threads,
             models=models,
@@ -80,6 +80,8 @@ class Router:
             cache=cache,
             public_key=public_key,
         )
+        give_back()
+        return router
 
     def reload(self, path: str | os.PathLike[str] | None = None) -> None:
         """Serve another artifact from now on; without ``path`` the one that lies in the same folder now.
