@@ -1,8 +1,9 @@
 """Learned Router: decide, in milliseconds, which calls a small model answers as well as a frontier model.
 
->>> from learned_router import route
->>> route("list my recent commits").tier
-'small'
+>>> from learned_router import Router
+>>> router = Router.load("my-router")  # what 'learned-router train' made of your logs
+>>> decision = router.route("Which orders are late?")
+>>> decision.tier, decision.reason, decision.confidence
 """
 
 from __future__ import annotations
