@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample encoder distilled encoder-card shipped results readme bench bench-triples bench-gate bench-certify bench-certify-pairs bench-ood bench-monitor bench-peers bench-speed bench-memory speed-peers encoders few-labels sizes training-time js fuzz clean
+.PHONY: demo test lint sample encoder distilled encoder-card shipped results readme bench bench-triples bench-gate bench-certify bench-certify-pairs bench-ood bench-monitor bench-peers bench-speed bench-memory speed-peers encoders few-labels sizes training-time js fuzz platforms clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -184,6 +184,11 @@ RUNS ?= 1000000
 
 fuzz: $(VENV)/.dev ## any input against request, answer, logs and artifact, and fill docs/fuzz.md
 	$(BIN)/python tests/fuzz/fuzz.py --runs $(RUNS) $(ONLY) --page
+
+PYTHONS ?=
+
+platforms: $(VENV)/.dev ## which systems and Pythons the runtime can be installed on, and tested under PYTHONS; fill docs/platforms.md
+	$(BIN)/python tests/benchmarks/platforms.py $(PYTHONS:%=--python %) --page
 
 readme: $(VENV)/.dev ## fill the README's figures from the results
 	$(BENCH)/pages.py

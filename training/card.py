@@ -12,7 +12,7 @@ from learned_router.certificate import Certificate
 from learned_router.training.costs import CostModel
 from learned_router.training.evaluation import Estimate, Evaluation
 from learned_router.training.footprint import Footprint
-from learned_router.training.pretrained import Pretrained
+from learned_router.training.pretrained import LayerShape, Pretrained
 from learned_router.training.promise_pages import describe_promises
 from learned_router.training.report import markdown_tables
 from learned_router.training.unseen import UnseenFigures
@@ -151,6 +151,12 @@ Before that, its encoder {how}:
 """
 
 
+def _shape(shape: LayerShape | None) -> str:
+    if shape is None:
+        return "of the whole encoder's shape"
+    return f"of width {shape.width}, with a feed-forward part of {shape.ffn} units ({shape.activation}),"
+
+
 def _source_table(about: Pretrained) -> str:
     rows = "\n".join(
         f"| {source} | {count:,} | {about.licences.get(source, 'not stated')} |"
@@ -210,10 +216,10 @@ def write_distilled_card(
     )
     return f"""# {folder.name}
 
-A small encoder: {about.layers} layer, with a feed-forward part of {about.ffn} units ({about.activation}), which has
-learned to repeat what all layers of `{about.encoder}` say of a text. Routers of size `nano` begin with
-it. It knows of no models and no outcomes: texts are all it has learned from. The word embeddings are those of
-`{about.encoder}`, unchanged; what is its own is kept in float16: {sizes}.
+A small encoder: {about.layers} layer {_shape(about.shape)} which has learned to
+repeat what all layers of `{about.encoder}` say of a text. Routers of size `nano` begin with it. It knows of no models
+and no outcomes: texts are all it has learned from. The word embeddings are those of `{about.encoder}`, unchanged; what is
+its own is kept in float16: {sizes}.
 It learned from no request that could stand in the calibration or test split of anybody's labels of these logs.
 
 ## Trained on

@@ -1,36 +1,24 @@
-"""Model to graph, graph to artifact folder: written aside, checked, loaded by the real ``Router``, then renamed.
+"""Graph to artifact folder: compared with the model, written aside, loaded by the real ``Router``, then renamed.
 
-Knows ONNX and files; knows nothing of training or of how thresholds were chosen.
+Knows artifacts and files; knows nothing of training or of how thresholds were chosen.
 """
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import shutil
-import tempfile
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import onnx
-import torch
-from onnxruntime.quantization import QuantType, quantize_dynamic
-from onnxruntime.transformers import optimizer
-from onnxruntime.transformers.fusion_options import FusionOptions
 
 from learned_router.artifact import CONFIG, Config
-from learned_router.encoder import INPUTS, OUTPUTS
 from learned_router.errors import ExportError
 from learned_router.replay import replay
 from learned_router.router import Router
-from learned_router.training.model import CalibratedNet
 from learned_router.training.recipe import ExportKnobs
-
-OPSET = 17
 
 
 class Difference(NamedTuple):
@@ -38,80 +26,6 @@ class Difference(NamedTuple):
 
     mean: float
     largest: float
-
-
-def build_graph(net: CalibratedNet, knobs: ExportKnobs) -> bytes:
-    """The ONNX graph of the design's contract: fused for inference and, when the recipe says so, quantised to int8.
-
-    Raises ExportError when the disk cannot hold it while it is made.
-    """
-    try:
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            # the exporter warns of its own deprecation; what it writes is checked below
-            warnings.simplefilter("ignore")
-            return _make_graph(net, knobs, Path(folder))
-    except OSError as error:
-        raise ExportError(
-            f"{tempfile.gettempdir()}: model.onnx cannot be made there ({error.strerror or error}); "
-            "free some space, or set TMPDIR to a folder with room"
-        ) from None
-
-
-def _make_graph(net: CalibratedNet, knobs: ExportKnobs, folder: Path) -> bytes:
-    config = net.net.encoder.config
-    example = (
-        torch.ones(2, 8, dtype=torch.int64),
-        torch.ones(2, 8, dtype=torch.int64),
-        torch.zeros(2, net.net.feature_mean.shape[0]),
-    )
-    axes = {name: {0: "batch", 1: "sequence"} for name in INPUTS[:2]}
-    axes |= {name: {0: "batch"} for name in (INPUTS[2], *OUTPUTS)}
-    plain, fused, small = (folder / name for name in ("plain.onnx", "fused.onnx", "int8.onnx"))
-    torch.onnx.export(
-        net.eval(),
-        example,
-        str(plain),
-        input_names=list(INPUTS),
-        output_names=list(OUTPUTS),
-        dynamic_axes=axes,
-        opset_version=OPSET,
-        dynamo=False,
-    )
-    options = FusionOptions("bert")
-    optimized = optimizer.optimize_model(
-        str(plain),
-        model_type="bert",
-        num_heads=config.num_attention_heads,
-        hidden_size=config.hidden_size,
-        optimization_options=options,
-        opt_level=0,
-    )
-    optimized.save_model_to_file(str(fused))
-    if not knobs.int8:
-        return fused.read_bytes()
-    level = logging.getLogger().level
-    logging.getLogger().setLevel(logging.ERROR)  # it asks for a pre-processing step that fusing has replaced
-    try:
-        quantize_dynamic(
-            str(fused),
-            str(small),
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            # the heads stay in float32: they are a hundredth of the work, and calibration rests on them
-            nodes_to_exclude=_head_nodes(optimized.model),
-            # fused nodes have no shape inference, so their type must be said
-            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-        )
-    finally:
-        logging.getLogger().setLevel(level)
-    return small.read_bytes()
-
-
-def _head_nodes(model: onnx.ModelProto) -> list[str]:
-    """Names of the matrix products outside the encoder, also as the quantiser renames a Gemm."""
-    products = [node.name for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
-    heads = [name for name in products if "/encoder/" not in name]
-    return heads + [f"{name}_MatMul" for name in heads]
 
 
 def compare(graph_quality: np.ndarray, model_quality: np.ndarray, knobs: ExportKnobs) -> Difference:

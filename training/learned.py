@@ -18,6 +18,7 @@ from learned_router.request import STEPS
 from learned_router.training import export
 from learned_router.training.calibrate import apply_scaling, fit_confidence, fit_known, known_limit, scale_quality
 from learned_router.training.fit import predict
+from learned_router.training.graph import make_graph
 from learned_router.training.model import CalibratedNet, RouterNet, Scaling
 from learned_router.training.reader import LOGPROBS_HIDDEN, Reader, silent_label
 from learned_router.training.recipe import Recipe
@@ -86,7 +87,7 @@ def calibrate_and_export(
     known = fit_known(predict(net, seen, reader)[2], recipe.calibrate.ood_centres, seed)
 
     taught = sorted({STEPS.index(label.step) for label in train if label.step})
-    graph = export.build_graph(CalibratedNet(net, scaling, known, taught), recipe.export)
+    graph = make_graph(CalibratedNet(net, scaling, known, taught), int8=recipe.export.int8)
     encoder = Encoder(graph, reader.packer, n_features=net.feature_mean.shape[0])
     found, _ = encoder.predict([reader.see(label) for label in calibration])
     expected = apply_scaling(logits, scaling)

@@ -14,18 +14,25 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModel
+from transformers import AutoConfig, AutoModel, ElectraConfig, ElectraModel
 from transformers.utils import cached_file, logging
 
 from learned_router.errors import InputError
 from learned_router.request import STEPS
-from learned_router.training.pretrained import find_pretrained, read_about, restore
+from learned_router.training.pretrained import LayerShape, find_pretrained, read_about, restore
 from learned_router.training.recipe import PLAIN, EncoderKnobs, FitKnobs, Recipe
+
+# Encoders whose parts have one another's names and do the same; all but these kinds is refused before training
+COUNT_FROM_PADDING = ("roberta", "xlm-roberta", "camembert")  # positions begin behind the padding token's number
+KINDS = ("bert", "electra", *COUNT_FROM_PADDING)
+ACTIVATIONS = ("gelu", "relu")
 
 IN_THE_REPOSITORY = "routing-minilm-l6"
 UNKNOWN_STEP = -1
 # A feature that hardly varies in training is not blown up to a signal
 LEAST_SCALE = 1e-2
+# A count never met in training must not carry the heads away
+MOST_DEVIATIONS = 4.0
 
 
 def find_encoder(name: str | None = None) -> Path | str:
@@ -67,11 +74,11 @@ def find_tokenizer(name: str) -> Path:
     return Path(str(found))
 
 
-def load_encoder(knobs: EncoderKnobs, *, ffn: int = 0, activation: str = "") -> nn.Module:
+def load_encoder(knobs: EncoderKnobs, shape: LayerShape | None = None) -> nn.Module:
     """The pretrained encoder of a recipe, cut to its number of layers. Raises InputError when it cannot be loaded.
 
-    ffn, activation: of the feed-forward part of its layers, where they are to be others than its own, as of a distilled
-    encoder; its weights are then random.
+    shape: of the layers, where they are to be others than its own, as of a distilled encoder; the weights of these, and of
+    the map that leads from the token embeddings down to them, are then random.
     """
     where = find_encoder(knobs.name)
     # its report of the pooler's weights, which we leave out on purpose, reads like an error
@@ -79,23 +86,45 @@ def load_encoder(knobs: EncoderKnobs, *, ffn: int = 0, activation: str = "") -> 
     logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(where)
+        if config.model_type not in KINDS or getattr(config, "hidden_act", "") not in ACTIVATIONS:
+            raise ValueError(
+                f"is of kind {config.model_type} with activation {getattr(config, 'hidden_act', 'unknown')}, and "
+                f"exported are {', '.join(KINDS)} with {' or '.join(ACTIVATIONS)}"
+            )
         if knobs.layers:
             config.num_hidden_layers = min(knobs.layers, config.num_hidden_layers)
-        config.intermediate_size = ffn or config.intermediate_size
-        config.hidden_act = activation or config.hidden_act
-        # eager attention: the optimizer fuses nothing in an SDPA export (6 of 6 layers against 0)
-        return AutoModel.from_pretrained(
-            where,
-            config=config,
-            attn_implementation="eager",
-            add_pooling_layer=False,
-            ignore_mismatched_sizes=bool(ffn),
-        )
+        # eager attention: faster than SDPA on texts this short, and what gradients of bfloat16 were tried with
+        if shape is None:
+            return AutoModel.from_pretrained(where, config=config, attn_implementation="eager", add_pooling_layer=False)
+        return _narrow_encoder(where, config, shape)
     except (OSError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"encoder {knobs.name!r}: {reason}; name an encoder of BERT's kind or the path of one"
         ) from None
+
+
+def _narrow_encoder(where: Path | str, config: Any, shape: LayerShape) -> nn.Module:
+    """Token embeddings of the encoder at ``where``, and random layers of another shape: ELECTRA's kind has a map between."""
+    head = config.hidden_size // config.num_attention_heads
+    narrow = ElectraConfig(
+        vocab_size=config.vocab_size,
+        embedding_size=config.hidden_size,
+        hidden_size=shape.width,
+        num_hidden_layers=config.num_hidden_layers,
+        num_attention_heads=shape.width // head,
+        intermediate_size=shape.ffn,
+        hidden_act=shape.activation,
+        max_position_embeddings=config.max_position_embeddings,
+        type_vocab_size=config.type_vocab_size,
+        layer_norm_eps=config.layer_norm_eps,
+        pad_token_id=config.pad_token_id,
+    )
+    narrow._attn_implementation = "eager"
+    encoder: nn.Module = ElectraModel(narrow)
+    whole = AutoModel.from_pretrained(where, config=config, add_pooling_layer=False)
+    encoder.embeddings.load_state_dict(whole.embeddings.state_dict())
+    return encoder
 
 
 def build_net(recipe: Recipe, features: np.ndarray, n_tiers: int) -> RouterNet:
@@ -116,7 +145,7 @@ def build_net(recipe: Recipe, features: np.ndarray, n_tiers: int) -> RouterNet:
                 "give fewer (a smaller size), or pretrain it with as many"
             )
         knobs = msgspec.structs.replace(knobs, name=about.encoder, layers=layers)
-    encoder = load_encoder(knobs, ffn=about.ffn, activation=about.activation) if about else load_encoder(knobs)
+    encoder = load_encoder(knobs, about.shape if about else None)
     net = RouterNet(encoder, n_tiers=n_tiers, n_steps=len(STEPS), n_features=features.shape[1], knobs=fit)
     net.set_feature_scale(features)
     if pretrained:
@@ -127,10 +156,31 @@ def build_net(recipe: Recipe, features: np.ndarray, n_tiers: int) -> RouterNet:
 def means_of(
     encoder: nn.Module, input_ids: torch.Tensor, attention_mask: torch.Tensor, layers: Sequence[int]
 ) -> list[torch.Tensor]:
-    """Means of the token vectors after each of ``layers`` (0 is what goes into the first), of length 1: (batch, width)."""
+    """Means of the token vectors after each of ``layers``, of length 1: (batch, width).
+
+    0 is what goes into the first layer; where that is narrower than the embeddings of the tokens, the embeddings.
+    """
     found = encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True).hidden_states
+    if has_map(encoder):
+        found = (encoder.embeddings(input_ids=input_ids), *found[1:])
     mask = attention_mask.unsqueeze(-1).to(found[-1].dtype)
     return [F.normalize((found[layer] * mask).sum(dim=1) / mask.sum(dim=1), dim=-1) for layer in layers]
+
+
+def has_map(encoder: nn.Module) -> bool:
+    """Whether the layers are narrower than the embeddings of the tokens, with a map between."""
+    return hasattr(encoder, "embeddings_project")
+
+
+def widths_of(encoder: nn.Module) -> tuple[int, int]:
+    """Widths of the means after the middle and the last layer, as heads read them."""
+    last = int(encoder.config.hidden_size)
+    middle = int(encoder.config.embedding_size) if has_map(encoder) and middle_layer(encoder) == 0 else last
+    return middle, last
+
+
+def middle_layer(encoder: nn.Module) -> int:
+    return int(encoder.config.num_hidden_layers) // 2
 
 
 class RouterNet(nn.Module):
@@ -142,14 +192,14 @@ class RouterNet(nn.Module):
 
     def __init__(self, encoder: nn.Module, *, n_tiers: int, n_steps: int, n_features: int, knobs: FitKnobs) -> None:
         super().__init__()
-        width = int(encoder.config.hidden_size)
+        middle, last = widths_of(encoder)
         self.encoder = encoder
         self.knobs = knobs
         self.register_buffer("feature_mean", torch.zeros(n_features))
         self.register_buffer("feature_scale", torch.ones(n_features))
         self.dropout = nn.Dropout(knobs.dropout)
-        self.quality = nn.Linear(2 * width + n_features, n_tiers)
-        self.step = nn.Linear(width, n_steps)
+        self.quality = nn.Linear(middle + last + n_features, n_tiers)
+        self.step = nn.Linear(last, n_steps)
 
     def set_feature_scale(self, features: np.ndarray) -> None:
         """Standardise by the training rows: features float32 (n, n_features)."""
@@ -166,16 +216,13 @@ class RouterNet(nn.Module):
         return self.quality, self.step
 
     def embed(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Means of the token vectors after the middle and the last layer, each of length 1: twice (batch, width)."""
-        middle, last = means_of(
-            self.encoder, input_ids, attention_mask, (int(self.encoder.config.num_hidden_layers) // 2, -1)
-        )
+        """Means of the token vectors after the middle and the last layer, each of length 1: (batch, ``widths_of``)."""
+        middle, last = means_of(self.encoder, input_ids, attention_mask, (middle_layer(self.encoder), -1))
         return middle, last
 
     def points(self, middle: torch.Tensor, last: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """What the quality heads read: (batch, 2 * width + n_features)."""
-        # within 4 standard deviations: a count never met in training must not carry the heads away
-        scaled = ((features - self.feature_mean) / self.feature_scale).clamp(-4.0, 4.0)
+        """What the quality heads read: (batch, width of both + n_features)."""
+        scaled = ((features - self.feature_mean) / self.feature_scale).clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)
         half = 0.5**0.5  # the two together have length 1 again
         return torch.cat([middle * half, last * half, scaled * self.knobs.feature_share], dim=-1)
 
@@ -303,8 +350,9 @@ def freeze(model: nn.Module, knobs: EncoderKnobs) -> None:
         # 11.7 of MiniLM's 22.7 million weights: few labels would only distort them, and updating them costs time
         for parameter in model.encoder.embeddings.parameters():
             parameter.requires_grad_(False)
-    for layer in model.encoder.encoder.layer[: knobs.frozen_layers]:
-        for parameter in layer.parameters():
+    below = [model.encoder.embeddings_project] if knobs.frozen_layers and has_map(model.encoder) else []
+    for part in (*below, *model.encoder.encoder.layer[: knobs.frozen_layers]):
+        for parameter in part.parameters():
             parameter.requires_grad_(False)
 
 
@@ -316,6 +364,8 @@ def parameter_groups(model: nn.Module, knobs: FitKnobs) -> list[dict[str, Any]]:
         for i, layer in enumerate(layers)
     ]
     lowest = knobs.learning_rate * knobs.layer_decay ** len(layers)
+    if has_map(model.encoder):
+        groups.append((model.encoder.embeddings_project, lowest, knobs.weight_decay))
     groups.append((model.encoder.embeddings, lowest, knobs.weight_decay))
     groups += [(part, knobs.head_learning_rate, knobs.head_weight_decay) for part in model.head_parts()]
     return [

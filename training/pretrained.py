@@ -25,12 +25,19 @@ WEIGHTS = "pretrained.safetensors"
 TRUNK = "encoder."
 
 
+class LayerShape(msgspec.Struct, frozen=True):
+    """width: of the vectors that go through the layers; ffn, activation: of their feed-forward part."""
+
+    width: int
+    ffn: int
+    activation: str
+
+
 class Pretrained(msgspec.Struct, frozen=True, kw_only=True):
     """encoder: name of the encoder it began with; layers: how many of its layers it keeps, 0 for all.
 
-    ffn, activation: width and activation of its layers' feed-forward part where a distilled one has another than the
-    encoder, else 0 and "". max_tokens: of the views it learned from. requests: by source; licences: by source. models: heads
-    it learned with, 0 of a distilled one.
+    shape: of its layers, where those of a distilled one are others than the encoder's. max_tokens: of the views it learned
+    from. requests: by source; licences: by source. models: heads it learned with, 0 of a distilled one.
     """
 
     encoder: str
@@ -42,8 +49,7 @@ class Pretrained(msgspec.Struct, frozen=True, kw_only=True):
     recipe_sha256: str
     seed: int
     created: str
-    ffn: int = 0
-    activation: str = ""
+    shape: LayerShape | None = None
 
 
 def find_pretrained(name: Path | str) -> Path | None:
@@ -72,12 +78,16 @@ def save_pretrained(net: nn.Module, began: nn.Module, folder: Path, about: Pretr
     kept = {
         name: tensor.half().contiguous()
         for name, tensor in net.state_dict().items()
-        if name.startswith(TRUNK) and not torch.equal(tensor, before[name.removeprefix(TRUNK)])
+        if name.startswith(TRUNK) and not _same(tensor, before.get(name.removeprefix(TRUNK)))
     }
     folder.mkdir(parents=True, exist_ok=True)
     # save_file would leave a file that its owner alone can read
     (folder / WEIGHTS).write_bytes(save(kept))
     (folder / ABOUT).write_bytes(msgspec.json.format(msgspec.json.encode(about)) + b"\n")
+
+
+def _same(tensor: torch.Tensor, before: torch.Tensor | None) -> bool:
+    return before is not None and torch.equal(tensor, before)
 
 
 def restore(net: nn.Module, folder: Path) -> None:

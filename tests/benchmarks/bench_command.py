@@ -20,13 +20,10 @@ from rich.console import Console
 from learned_router.errors import LearnedRouterError
 
 
-def new_parser(
-    about: str | None, names: Collection[str], *, work: Path, out: Path, unless_named: str = "all"
-) -> argparse.ArgumentParser:
+def new_parser(about: str | None, names: Collection[str], *, work: Path, out: Path) -> argparse.ArgumentParser:
     """A parser with the options that all have.
 
-    names: those of the pairs or triples that there are. unless_named: which are measured without --only. work, out:
-    where scores and figures go when nothing is said.
+    names: those of the pairs or triples that there are. work, out: where scores and figures go when nothing is said.
     """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
@@ -34,7 +31,7 @@ def new_parser(
         action="append",
         choices=names,
         metavar="NAME",
-        help=f"this one; may be given again (default: {unless_named})",
+        help="this one; may be given again (default: all)",
     )
     parser.add_argument("--again", action="store_true", help="run what is stored too: after changes to the code itself")
     parser.add_argument("--work", type=Path, default=work, help="folder of scores and trained routers")

@@ -26,7 +26,7 @@ from learned_router.training.baselines import Floats, Rows, Vectors
 from learned_router.training.labels import LabelSet, sha256_of
 from learned_router.training.pipeline import train
 from learned_router.training.pretrained import find_pretrained
-from learned_router.training.recipe import Recipe, load_recipe, with_size
+from learned_router.training.recipe import Recipe, load_recipe
 from learned_router.training.records import Label, Skipped, label_request
 from learned_router.training.report import NAMES
 
@@ -38,8 +38,6 @@ TIERS = ("small", "frontier")
 # best of several by their test figures would be better than it is.
 RECIPES = ("fast", "pretrained", "standard")
 MAIN = "fast"
-# The same recipe on the distilled encoder: what of quality is given up for a millisecond
-SMALLEST = "ours_fast_nano"
 
 # (hidden layers, epochs) and (trees, leaves of each), chosen on a fold of the training labels.
 NETWORKS = (((32,), 40), ((128, 64), 5), ((128, 64), 20), ((128, 64), 100))
@@ -116,8 +114,6 @@ def all_methods(recipes: Sequence[str] = RECIPES) -> dict[str, Method]:
         )
     for recipe in recipes:
         methods[method_name(recipe)] = our_method(f"ours, recipe {Path(recipe).stem}", load_recipe(recipe))
-    if MAIN in recipes:
-        methods[SMALLEST] = our_method(f"ours, recipe {MAIN}, size nano", with_size(load_recipe(MAIN), "nano"))
     methods["others"] = Method(
         "how the log's other models did", "bound", _scored(score_by_others), lambda: "logistic, C 1", seeded=False
     )

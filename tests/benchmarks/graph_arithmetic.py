@@ -32,6 +32,8 @@ PRODUCTS = {
 }
 # the product with the weights of query, key and value, and then two products of the sequence with itself
 ATTENTIONS = {"Attention", "QAttention"}
+# of the same the two products alone, in float
+INNER_ATTENTION = "MultiHeadAttention"
 INT8 = {"int8", "uint8"}
 
 # one that a processor can stay busy with and whose matrices fit its caches
@@ -79,6 +81,10 @@ def count_events(events: Iterable[Mapping[str, Any]]) -> Arithmetic:
             continue
         told = event["args"]
         operator = told["op_name"]
+        if operator == INNER_ATTENTION:
+            ((batch, length, width),) = told["output_type_shape"][0].values()
+            other += 2 * batch * length * length * width
+            continue
         if operator not in PRODUCTS | ATTENTIONS:
             continue
         inputs = [next(iter(tensor.items())) for tensor in told["input_type_shape"]]

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from bench import prepare
 from bench_command import add_recipe, add_seeds, new_parser, run_command
 from bench_figures import RESAMPLES
@@ -23,7 +24,7 @@ from bench_runs import Task, run_methods, stored_runs
 from bench_store import run_path, write_figures
 from requests_of_length import RequestMaker
 from rich.console import Console
-from sizes_figures import BASE, Sizes, measure_quality, measure_times, size_figures
+from sizes_figures import BASE, UNQUANTISED, Sizes, measure_quality, measure_times, size_figures
 from sizes_page import RESULTS
 from timing import PROMPTS_KEPT, machine_of, one_by_one, time_in_turn
 
@@ -32,9 +33,16 @@ from learned_router.router import Router
 from learned_router.training.baselines import Floats, embed, tabulate
 from learned_router.training.recipe import SIZES, Recipe, load_recipe, with_size
 
-DEFAULT_PAIRS = ("routellm_mmlu, 1,500 labels", "zeroeval", "bfcl_live")
 PROMPT_TOKENS = (12, 60, 150)
 REPEATS = 200
+
+
+def all_recipes(recipe: Recipe) -> dict[str, Recipe]:
+    """The recipe in every size, and in the largest without int8."""
+    found = {size: with_size(recipe, size) for size in SIZES}
+    export = msgspec.structs.replace(recipe.export, int8=False)
+    whole = msgspec.structs.replace(found[BASE], name=f"{recipe.name}, {UNQUANTISED}", export=export)
+    return {**found, UNQUANTISED: whole}
 
 
 def train_sizes(
@@ -154,11 +162,11 @@ def measure_sizes(
 def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
     """Train, measure and write what was chosen; what failed."""
     recipe, outcomes = load_recipe(chosen.recipe), read_corpora()
-    recipes = {size: with_size(recipe, size) for size in SIZES}
+    recipes = {name: all_recipes(recipe)[name] for name in chosen.sizes}
     embedder = partial(embed, cache=chosen.cache, progress=console.print)
     tasks, failed = [], []
     for pair in PAIRS:
-        if pair.name in (chosen.only or DEFAULT_PAIRS):
+        if not chosen.only or pair.name in chosen.only:
             tasks.append(prepare(pair, outcomes, embedder))
             failed += train_sizes(tasks[-1], recipes, chosen.seeds, chosen.work, console, again=chosen.again)
     figures = measure_sizes(tasks, recipes, chosen.seeds, chosen.work, recipe=recipe.name, repeats=chosen.repeats)
@@ -168,11 +176,12 @@ def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    names, by_default = [pair.name for pair in PAIRS], "; ".join(DEFAULT_PAIRS)
-    parser = new_parser(__doc__, names, work=Path("runs/sizes"), out=RESULTS, unless_named=by_default)
+    parser = new_parser(__doc__, [pair.name for pair in PAIRS], work=Path("runs/sizes"), out=RESULTS)
     add_recipe(parser)
     add_seeds(parser, "0")
     parser.add_argument("--repeats", type=int, default=REPEATS, help="timed decisions a length")
+    known = (*SIZES, UNQUANTISED)
+    parser.add_argument("--sizes", nargs="+", choices=known, default=known, help=f"{BASE} among them (default: all)")
     return parser.parse_args(arguments)
 
 

@@ -17,16 +17,20 @@ from learned_router.training.evaluation import Estimate
 from learned_router.training.recipe import SIZES
 
 BASE = "base"
+# the whole encoder as it was trained, which is what size and int8 together give quality up for
+UNQUANTISED = "base, float32"
 SPLITS = ("calibration", "test")
 # scores by size, then by seed
 Scores = Mapping[str, Sequence[Floats]]
 
 
 class Quality(msgspec.Struct, frozen=True):
-    """APGR on one split, mean over seeds; minus_base: minus that of the size ``base``, paired."""
+    """APGR on one split, mean over seeds; minus_base: minus that of the size ``base``, paired; minus_unquantised likewise,
+    where that was measured."""
 
     apgr: Estimate
     minus_base: Estimate
+    minus_unquantised: Estimate | None = None
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -92,7 +96,8 @@ def measure_quality(
 
 
 def _quality(paired: PairedApgr, size: str) -> Quality:
-    return Quality(paired.estimate(size), paired.difference(size, BASE))
+    whole = paired.difference(size, UNQUANTISED) if UNQUANTISED in paired.values else None
+    return Quality(paired.estimate(size), paired.difference(size, BASE), whole)
 
 
 def measure_times(times_ms: Mapping[int, Mapping[str, Sequence[float]]]) -> dict[str, list[Timing]]:
@@ -115,10 +120,11 @@ def size_figures(
     files: Mapping[str, int],
 ) -> SizeFigures:
     """files: bytes by name of the artifact's files."""
+    size = SIZES[BASE if name == UNQUANTISED else name]
     return SizeFigures(
         name=name,
-        layers=SIZES[name].layers,
-        max_tokens=SIZES[name].view.max_tokens,
+        layers=size.layers,
+        max_tokens=size.view.max_tokens,
         pairs={pair: dict(found) for pair, found in pairs.items()},
         mean=dict(mean),
         decisions=list(decisions),

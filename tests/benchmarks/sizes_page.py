@@ -5,12 +5,13 @@ Knows the results of sizes.py; measures nothing, and writes no page: bench_page.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench_picture import draw_panels
 from bench_store import read_figures
-from sizes_figures import BASE, SPLITS, Quality, SizeFigures, Sizes
+from sizes_figures import BASE, SPLITS, UNQUANTISED, Quality, SizeFigures, Sizes
 from speed_page import megabytes
 
 from learned_router.training.picture import BASELINE_COLOURS, ROUTER_COLOUR
@@ -56,6 +57,26 @@ def quality_table(found: Sizes) -> str:
         for size in found.sizes
     ]
     return markdown_table(header, rows)
+
+
+def given_up_table(found: Sizes) -> str:
+    """One row a pair: APGR on the test split of the whole encoder in float32, and what each size gives up against it."""
+    whole = next((size for size in found.sizes if size.name == UNQUANTISED), None)
+    if whole is None:
+        return NOT_MEASURED
+    sizes = [size for size in found.sizes if size is not whole]
+    header = ["pair", f"APGR, {UNQUANTISED}", *(f"{size.name} − that" for size in sizes)]
+    rows = []
+    for pair, qualities in [*((pair, size_of(pair)) for pair in found.labels), ("mean", lambda size: size.mean)]:
+        less = [qualities(size)["test"].minus_unquantised for size in sizes]
+        rows.append(
+            [pair, interval(qualities(whole)["test"].apgr, decimal), *(interval(one, signed) for one in less if one)]
+        )
+    return markdown_table(header, rows)
+
+
+def size_of(pair: str) -> Callable[[SizeFigures], Mapping[str, Quality]]:
+    return lambda size: size.pairs[pair]
 
 
 def cost_table(found: Sizes) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench_store import read_figures
 from page_regions import check_page, fill_regions
+from sizes_figures import Sizes
 from speed_figures import LENGTHS, Context, Decisions, Reach, Speed, reaches
 from speed_peers import OURS, PEERS, PeerFigures, Peers
 
@@ -35,8 +36,18 @@ def fill(text: str, speed: Speed) -> str:
             "arithmetic": lambda: arithmetic_section(speed.decisions) if speed.decisions else NOT_MEASURED,
             "others": lambda: other_table(speed),
             "long": lambda: long_table(speed),
+            "given-up": given_up,
         },
     )
+
+
+def given_up() -> str:
+    """What quality the sizes give up, as ``make sizes`` measured it."""
+    # here and not above: sizes_page shows megabytes as this page does
+    import sizes_page
+
+    found = read_figures(sizes_page.RESULTS, Sizes)
+    return f"{sizes_page.given_up_table(found)}\n\n{sizes_page.describe(found)}" if found else sizes_page.NOT_MEASURED
 
 
 def reach_table(speed: Speed) -> str:

@@ -289,7 +289,7 @@ def test_every_method_of_the_issue_is_in_the_table() -> None:
     methods = all_methods()
     kinds = {kind: [name for name, one in methods.items() if one.kind == kind] for kind in ("peer", "ours", "bound")}
     assert kinds["peer"] == ["llmrouter_knn", "llmrouter_svm", "llmrouter_mlp"]
-    assert set(kinds["ours"]) == {"ours_fast", "ours_fast_nano", "ours_pretrained", "ours_standard"}
+    assert set(kinds["ours"]) == {"ours_fast", "ours_pretrained", "ours_standard"}
     assert kinds["bound"] == ["others", "oracle"]
     assert {"random", "length", "category", "knn", "logistic_fail", "logistic_gain", "mlp", "boosting"} < set(methods)
 

@@ -13,16 +13,25 @@ import pytest
 import sizes
 import sizes_page
 from bench_figures import PairedApgr
-from bench_pairs import PAIRS
 from bench_runs import Task, embed_labels, make_task
 from bench_store import read_figures, write_figures
 from rich.console import Console
-from sizes_figures import BASE, SPLITS, Quality, Sizes, mean_apgr, measure_quality, measure_times, size_figures
+from sizes_figures import (
+    BASE,
+    SPLITS,
+    UNQUANTISED,
+    Quality,
+    Sizes,
+    mean_apgr,
+    measure_quality,
+    measure_times,
+    size_figures,
+)
 
 from learned_router.training.baselines import Floats, Rows
 from learned_router.training.evaluation import Estimate
 from learned_router.training.labels import load_labels
-from learned_router.training.recipe import SIZES, Recipe, with_size
+from learned_router.training.recipe import SIZES, Recipe
 
 
 def rows(count: int = 80, seed: int = 0) -> Rows:
@@ -34,10 +43,6 @@ def rows(count: int = 80, seed: int = 0) -> Rows:
 
 def noisy(test: Rows, noise: float) -> Floats:
     return test.gain + noise * np.random.default_rng(1).standard_normal(len(test.gain))
-
-
-def test_the_pairs_measured_by_default_are_pairs_of_the_benchmark() -> None:
-    assert set(sizes.DEFAULT_PAIRS) <= {pair.name for pair in PAIRS}
 
 
 def test_quality_is_paired_with_the_base_on_every_pair_and_split() -> None:
@@ -86,7 +91,7 @@ def task(label_file: Path) -> Task:
 def recipes(tiny_recipe: Recipe) -> dict[str, Recipe]:
     """The sizes of the tiny recipe, heads alone. Its encoder has one layer, so that sizes differ in their views."""
     heads_alone = msgspec.structs.replace(tiny_recipe, fit=msgspec.structs.replace(tiny_recipe.fit, epochs=0))
-    return {size: with_size(heads_alone, size) for size in SIZES}
+    return sizes.all_recipes(heads_alone)
 
 
 def test_sizes_are_trained_once_scored_on_both_splits_and_timed(
@@ -103,10 +108,12 @@ def test_sizes_are_trained_once_scored_on_both_splits_and_timed(
 
     assert measured() is None  # nothing is trained yet
     assert "there already" not in trained()
-    assert trained().count("there already") == len(SIZES)
+    assert trained().count("there already") == len(recipes)
     found = measured()
     assert found is not None
-    assert [size.name for size in found.sizes] == list(SIZES)
+    assert [size.name for size in found.sizes] == list(recipes) == [*SIZES, UNQUANTISED]
+    assert found.sizes[-1].model_bytes > 3 * found.sizes[-2].model_bytes
+    assert found.sizes[-1].mean["test"].minus_unquantised == Estimate(0.0, 0.0, 0.0)
     assert found.labels == {"a pair": len(task.train.labels)}
     for size in found.sizes:
         assert set(size.pairs["a pair"]) == set(size.mean) == set(SPLITS)
@@ -120,9 +127,9 @@ def test_sizes_are_trained_once_scored_on_both_splits_and_timed(
     shutil.rmtree(router.path)
     without = measured()
     assert without is not None
-    assert [size.name for size in without.sizes] == ["small", BASE]
+    assert [size.name for size in without.sizes] == ["small", BASE, UNQUANTISED]
     assert "Not measured: nano." in sizes_page.section(without)
-    assert trained().count("there already") == len(SIZES) - 1
+    assert trained().count("there already") == len(recipes) - 1
     # what all others are compared with
     base = sizes.find_router(tmp_path, "a pair", BASE, 0, recipes[BASE])
     assert base is not None
@@ -132,10 +139,11 @@ def test_sizes_are_trained_once_scored_on_both_splits_and_timed(
 
 def results() -> Sizes:
     def quality(value: float) -> Quality:
-        return Quality(Estimate(value, value - 0.05, value + 0.05), Estimate(value - 0.65, -0.1, 0.02))
+        whole = Estimate(round(value - 0.66, 3), -0.11, 0.01)
+        return Quality(Estimate(value, value - 0.05, value + 0.05), Estimate(value - 0.65, -0.1, 0.02), whole)
 
-    apgr = {"nano": 0.58, "small": 0.62, BASE: 0.65}
-    speed = {"nano": [1.0], "small": [2.5], BASE: [5.0]}
+    apgr = {"nano": 0.58, "small": 0.62, BASE: 0.65, UNQUANTISED: 0.66}
+    speed = {"nano": [1.0], "small": [2.5], BASE: [5.0], UNQUANTISED: [9.0]}
     timings = measure_times(dict.fromkeys(sizes.PROMPT_TOKENS, speed))
     found = []
     for name, value in apgr.items():
@@ -154,6 +162,14 @@ def test_the_section_shows_what_a_size_is_worth_and_costs() -> None:
     assert "20.0 MB | 20.7 MB |" in text
     assert "zeroeval (1,171 labels)" in text
     assert "Not measured" not in text
+
+
+def test_what_is_given_up_against_the_whole_encoder_is_shown_a_pair_and_in_the_mean() -> None:
+    text = sizes_page.given_up_table(results())
+    assert "| zeroeval | 0.660 [0.610, 0.710] | -0.080 [-0.110, +0.010] |" in text
+    assert "| mean | 0.660 [0.610, 0.710] |" in text
+    few = msgspec.structs.replace(results(), sizes=results().sizes[:-1])
+    assert "Not measured yet" in sizes_page.given_up_table(few)
 
 
 def test_the_section_is_filled_with_its_picture_or_says_that_it_was_not_measured(tmp_path: Path) -> None:

@@ -157,6 +157,12 @@ def test_attention_counts_its_projection_and_two_products_of_the_sequence() -> N
     assert count_events([event, {"cat": "Session", "name": "x"}]) == Arithmetic(7 * 6 * 18, 2 * 7 * 7 * 6)
 
 
+def test_attention_without_projection_counts_two_products_of_the_sequence() -> None:
+    told = {"op_name": "MultiHeadAttention", "input_type_shape": [], "output_type_shape": [{"float": [1, 7, 6]}]}
+    event = {"cat": "Node", "name": "attention_kernel_time", "args": told}
+    assert count_events([event]) == Arithmetic(0, 2 * 7 * 7 * 6)
+
+
 def test_a_product_whose_shapes_are_not_told_is_refused() -> None:
     told = {"op_name": "MatMul", "input_type_shape": [{"float": [1, 7]}], "output_type_shape": [{"float": [1, 3]}]}
     with pytest.raises(ValueError, match="a_kernel_time: the profile tells 1 inputs of a MatMul"):

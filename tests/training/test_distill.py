@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file
 from transformers import BertConfig, BertModel
 
 from learned_router.errors import InputError
@@ -27,11 +28,13 @@ from learned_router.training.distill_texts import (
 )
 from learned_router.training.model import build_net, find_encoder
 from learned_router.training.pretrain import choose_taught, read_outcomes
-from learned_router.training.pretrained import read_about
+from learned_router.training.pretrained import LayerShape, read_about
 from learned_router.training.reader import request_reader
 from learned_router.training.recipe import DISTILLED, SIZES, EncoderKnobs, Recipe, load_recipe, with_size
 from learned_router.training.records import Output, Record, Skipped, write_jsonl
 
+# narrower than the tokens' embeddings of the encoder that is repeated, and heads as wide as its own
+SMALL = LayerShape(width=16, ffn=48, activation="relu")
 ANSWER = "The answer is long enough to take a piece of it, since it has more than forty characters."
 
 
@@ -79,7 +82,7 @@ def distilled(log: Path, recipe_file: Path, tmp_path_factory: pytest.TempPathFac
     out = tmp_path_factory.mktemp("distilled") / "encoder"
     arguments = ["distill", str(log), "--out", str(out), "--recipe", str(recipe_file), "--excerpts", "20"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distill, "FFN", 48)
+        patch.setattr(distill, "SHAPE", SMALL)
         patch.setattr(unseen, "LEAST_ROWS", 5)
         patch.setattr("learned_router.training.distill_texts.LIBRARIES", {"numpy": "BSD-3-Clause"})
         patch.setattr(sys, "argv", [*arguments, "--tool-calls", "10"])
@@ -96,12 +99,13 @@ def test_a_router_begins_with_the_narrower_layer_and_what_it_learned(
 ) -> None:
     net = build_net(on(distilled, tiny_recipe), np.zeros((4, len(FEATURES)), np.float32), 2)
     layer = net.encoder.encoder.layer[0].intermediate
-    assert (layer.dense.out_features, type(layer.intermediate_act_fn).__name__) == (48, "ReLU")
+    assert (layer.dense.in_features, layer.dense.out_features) == (SMALL.width, SMALL.ffn)
+    assert type(layer.intermediate_act_fn).__name__ == "ReLU"
     plain = build_net(on(deep_encoder, tiny_recipe), np.zeros((4, len(FEATURES)), np.float32), 2)
-    assert not np.allclose(
-        net.encoder.encoder.layer[0].attention.self.query.weight.detach().numpy(),
-        plain.encoder.encoder.layer[0].attention.self.query.weight.detach().numpy(),
-    )
+    assert torch.equal(net.encoder.embeddings.word_embeddings.weight, plain.encoder.embeddings.word_embeddings.weight)
+    learned = load_file(distilled / "pretrained.safetensors")
+    query = net.encoder.encoder.layer[0].attention.self.query.weight.detach()
+    assert torch.equal(query.half(), learned["encoder.encoder.layer.0.attention.self.query.weight"])
 
 
 def test_what_it_learned_from_is_told_with_licences(distilled: Path) -> None:
@@ -109,7 +113,7 @@ def test_what_it_learned_from_is_told_with_licences(distilled: Path) -> None:
     assert about.requests["made-up calls of libraries' functions"] == 10
     assert 0 < about.requests["excerpts of those requests' answers"] <= 20
     assert about.licences["own"] == "CC0-1.0"
-    assert (about.models, about.ffn, about.activation) == (0, 48, "relu")
+    assert (about.models, about.shape) == (0, SMALL)
     card = (distilled / "README.md").read_text()
     assert "CC0-1.0" in card
     assert "BSD-3-Clause" in card
@@ -127,7 +131,7 @@ def test_requests_without_scores_teach_too(log: Path) -> None:
 def test_training_repeats_more_of_the_big_encoder_than_it_began_with(
     log: Path, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distill, "FFN", 48)
+    monkeypatch.setattr(distill, "SHAPE", SMALL)
     recipe, console = load_recipe(str(recipe_file)), Console(quiet=True)
     packer = request_reader(recipe).packer
     taught = choose_taught(read_outcomes([log], Skipped(), scored=False))
@@ -144,7 +148,7 @@ def test_training_repeats_more_of_the_big_encoder_than_it_began_with(
 def test_a_killed_run_does_not_ask_the_big_encoder_twice(
     log: Path, recipe_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(distill, "FFN", 48)
+    monkeypatch.setattr(distill, "SHAPE", SMALL)
     recipe, console = load_recipe(str(recipe_file)), Console(quiet=True)
     packer = request_reader(recipe).packer
     texts = read_texts(
