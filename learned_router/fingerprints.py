@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from learned_router.request import Message, message_text, text_of
+from learned_router.request import Message, is_mapping, message_text, text_of
 
 # Characters of a hash in hexadecimal: by chance, one of 10 billion changed schemas would pass for the recorded one
 FINGERPRINT_CHARS: Final = 16
@@ -94,7 +94,7 @@ def prompt_fingerprint(messages: Sequence[Message]) -> str | None:
 
 def _function(tool: Mapping[str, Any]) -> Mapping[str, Any]:
     inner = tool.get("function")
-    return inner if isinstance(inner, Mapping) else tool
+    return inner if is_mapping(inner) else tool
 
 
 def _is_bounded(value: Any) -> bool:

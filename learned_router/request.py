@@ -148,7 +148,7 @@ def _parse_tools(tools: Any) -> list[dict[str, Any]]:
     if isinstance(tools, str | bytes | Mapping) or not isinstance(tools, Sequence):
         raise InputError(f"tools is {kind_of(tools)}; it must be a list of tool definitions")
     for index, tool in enumerate(tools):
-        if not isinstance(tool, Mapping):
+        if not is_mapping(tool):
             raise InputError(f"tools[{index}] is {kind_of(tool)}; it must be an object with 'function' or 'name'")
     return [dict(tool) for tool in tools]
 

@@ -112,7 +112,7 @@ def text_features(text: str, length: int) -> tuple[float, ...]:
 def history_features(messages: Sequence[Message], last: Message, system_chars: int) -> tuple[float, ...]:
     roles = [m.role for m in messages]
     errors = sum(1 for m in messages[-HISTORY_READ:] if m.role in ("tool", "function") and _tells_error(m))
-    total = sum(len(m.content) for m in messages if isinstance(m.content, str))
+    total = sum([len(m.content) for m in messages if isinstance(m.content, str)])
     return (
         math.log1p(len(messages)),
         math.log1p(roles.count("user")),
@@ -144,15 +144,15 @@ class Tool(msgspec.Struct, frozen=True):
 
 def read_tool(tool: Mapping[str, Any]) -> Tool:
     inner = tool.get("function")
-    function: Mapping[str, Any] = inner if isinstance(inner, Mapping) else tool
+    function: Mapping[str, Any] = inner if is_mapping(inner) else tool
     name = text_of(function, "name")[:DESCRIPTION_CHARS]
     about = text_of(function, "description")[:DESCRIPTION_CHARS]
     schema = function.get("parameters")
-    properties = schema.get("properties") if isinstance(schema, Mapping) else None
-    required = schema.get("required") if isinstance(schema, Mapping) else None
+    properties = schema.get("properties") if is_mapping(schema) else None
+    required = schema.get("required") if is_mapping(schema) else None
     names = (
         [n for n in islice(properties, PARAMETERS_READ) if isinstance(n, str)]
-        if isinstance(properties, Mapping)
+        if is_mapping(properties)
         else []
     )
     needed = {n for n in required[:PARAMETERS_READ] if isinstance(n, str)} if isinstance(required, list) else set()
@@ -162,7 +162,7 @@ def read_tool(tool: Mapping[str, Any]) -> Tool:
         name=name,
         shape=f"{name}({shown}) {about}".strip(),
         words=frozenset(_WORD.findall(f"{name} {about}".lower().replace("_", " "))),
-        parameters=len(properties) if isinstance(properties, Mapping) else 0,
+        parameters=len(properties) if is_mapping(properties) else 0,
         required=len(needed),
         depth=depth,
         enums=enums,
@@ -187,7 +187,7 @@ def _schema_shape(schema: Any) -> tuple[int, int]:
         if is_mapping(items):
             children.append(items)
         for child in children:
-            if is_mapping(child) and child.keys() <= _LEAF_KEYS:
+            if is_mapping(child) and _LEAF_KEYS.issuperset(child):
                 deepest = max(deepest, depth + 1)  # a plain leaf, the common case: no need to descend
             else:
                 waiting.append((child, depth + 1))
