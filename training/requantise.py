@@ -73,9 +73,11 @@ def requantise_artifact(path: Path) -> tuple[int, float, float]:
             for old, new in zip(before, after, strict=True)
         ] or [0.0]
         told = (
-            "\nIts graph was then requantised (`python -m learned_router.training.requantise`), to weights of seven bits that\n"
+            "\nIts graph was then requantised (`python -m learned_router.training.requantise`), to weights of seven bits "
+            "that\n"
             f"every processor multiplies alike: qualities of the {len(after)} reference decisions changed by\n"
-            f"{np.mean(apart):.4f} in the mean, {max(apart):.4f} at most. Figures and thresholds above are of the graph before.\n"
+            f"{np.mean(apart):.4f} in the mean, {max(apart):.4f} at most. Figures and thresholds above are of the "
+            "graph before.\n"
         )
         lines = b"".join(msgspec.json.encode(reference) + b"\n" for reference in after)
         return {REFERENCES: lines, CARD: contents[CARD] + told.encode()}
