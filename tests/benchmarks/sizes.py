@@ -11,10 +11,10 @@ import argparse
 import datetime
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from bench import prepare
 from bench_command import add_recipe, add_seeds, new_parser, run_command
 from bench_figures import RESAMPLES
@@ -30,7 +30,7 @@ from timing import PROMPTS_KEPT, machine_of, one_by_one, time_in_turn
 
 from learned_router.errors import ArtifactError
 from learned_router.router import Router
-from learned_router.training.baselines import Floats, embed, tabulate
+from learned_router.training.baselines import Floats, tabulate
 from learned_router.training.recipe import SIZES, Recipe, load_recipe, with_size
 
 PROMPT_TOKENS = (12, 60, 150)
@@ -43,6 +43,11 @@ def all_recipes(recipe: Recipe) -> dict[str, Recipe]:
     export = msgspec.structs.replace(recipe.export, int8=False)
     whole = msgspec.structs.replace(found[BASE], name=f"{recipe.name}, {UNQUANTISED}", export=export)
     return {**found, UNQUANTISED: whole}
+
+
+def no_vectors(texts: Sequence[str]) -> Floats:
+    """In place of embeddings, which baselines read and no size does."""
+    return np.zeros((len(texts), 0), dtype=np.float32)
 
 
 def train_sizes(
@@ -163,11 +168,10 @@ def measure(chosen: argparse.Namespace, console: Console) -> list[str]:
     """Train, measure and write what was chosen; what failed."""
     recipe, outcomes = load_recipe(chosen.recipe), read_corpora()
     recipes = {name: all_recipes(recipe)[name] for name in chosen.sizes}
-    embedder = partial(embed, cache=chosen.cache, progress=console.print)
     tasks, failed = [], []
     for pair in PAIRS:
         if not chosen.only or pair.name in chosen.only:
-            tasks.append(prepare(pair, outcomes, embedder))
+            tasks.append(prepare(pair, outcomes, no_vectors))
             failed += train_sizes(tasks[-1], recipes, chosen.seeds, chosen.work, console, again=chosen.again)
     figures = measure_sizes(tasks, recipes, chosen.seeds, chosen.work, recipe=recipe.name, repeats=chosen.repeats)
     if figures:
