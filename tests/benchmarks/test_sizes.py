@@ -123,6 +123,8 @@ def test_sizes_are_trained_once_scored_on_both_splits_and_timed(
     router = sizes.find_router(tmp_path, "a pair", "nano", 0, recipes["nano"])
     assert router is not None
     assert router.config.view.max_tokens == SIZES["nano"].view.max_tokens
+    prompt = "list the open tickets"
+    assert router.route(prompt) is not router.route(prompt)  # no memory of requests, which would be timed instead
     assert sizes.find_router(tmp_path, "a pair", "nano", 0, recipes["small"]) is None
     shutil.rmtree(router.path)
     without = measured()
