@@ -150,11 +150,7 @@ def read_tool(tool: Mapping[str, Any]) -> Tool:
     schema = function.get("parameters")
     properties = schema.get("properties") if is_mapping(schema) else None
     required = schema.get("required") if is_mapping(schema) else None
-    names = (
-        [n for n in islice(properties, PARAMETERS_READ) if isinstance(n, str)]
-        if is_mapping(properties)
-        else []
-    )
+    names = [n for n in islice(properties, PARAMETERS_READ) if isinstance(n, str)] if is_mapping(properties) else []
     needed = {n for n in required[:PARAMETERS_READ] if isinstance(n, str)} if isinstance(required, list) else set()
     shown = ", ".join(n[:32] if n in needed else f"{n[:32]}?" for n in names)
     depth, enums = _schema_shape(schema)
