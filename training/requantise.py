@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from learned_router.artifact import CONFIG, GATE, read_artifact
+from learned_router.artifact import GATE, read_artifact
 from learned_router.errors import InputError, LearnedRouterError
 from learned_router.replay import Reference, read_references
 from learned_router.router import Router
@@ -82,9 +82,7 @@ def requantise_artifact(path: Path) -> tuple[int, float, float]:
         lines = b"".join(msgspec.json.encode(reference) + b"\n" for reference in after)
         return {REFERENCES: lines, CARD: contents[CARD] + told.encode()}
 
-    unchanged = {name: content for name, content in contents.items() if name not in (REFERENCES, CARD, CONFIG)}
-    filled = {**unchanged, REFERENCES: contents[REFERENCES], CARD: contents[CARD]}
-    write_artifact(path, artifact.config, filled, measure)
+    write_artifact(path, artifact.config, contents, measure)
     return changed, float(np.mean(apart)), max(apart)
 
 
