@@ -63,7 +63,7 @@ encoder: $(VENV)/.train ## pretrain exported/routing-minilm-l6 again, from the c
 	$(ENCODER)
 
 # The small encoder of size nano: from the same logs and our own sample, whose outcomes it does not read
-distilled: $(VENV)/.train ## distil exported/distilled-minilm-l1 again; some 20 minutes of one core
+distilled: $(VENV)/.train ## distil exported/distilled-minilm-l1 again; an hour or more where bfloat16 is slow
 	$(BIN)/python -m learned_router.training.distill data/sample.jsonl.gz $(ENCODER_LOGS:%=$(CORPORA)/%.jsonl.gz) \
 		--out exported/distilled-minilm-l1
 

@@ -93,7 +93,7 @@ def load_encoder(knobs: EncoderKnobs, shape: LayerShape | None = None) -> nn.Mod
             )
         if knobs.layers:
             config.num_hidden_layers = min(knobs.layers, config.num_hidden_layers)
-        # eager attention: faster than SDPA on texts this short, and what gradients of bfloat16 were tried with
+        # eager attention: what every figure of the LOG was measured with
         if shape is None:
             return AutoModel.from_pretrained(where, config=config, attn_implementation="eager", add_pooling_layer=False)
         return _narrow_encoder(where, config, shape)

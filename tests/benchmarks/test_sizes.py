@@ -83,8 +83,7 @@ def test_times_are_percentiles_and_ratios_to_the_base() -> None:
 @pytest.fixture
 def task(label_file: Path) -> Task:
     labels = load_labels([label_file]).labels
-    no_vectors = embed_labels(labels, lambda texts: np.zeros((len(texts), 0), dtype=np.float32))
-    return make_task("a pair", labels, no_vectors)
+    return make_task("a pair", labels, embed_labels(labels, sizes.no_vectors))
 
 
 @pytest.fixture
