@@ -11,15 +11,13 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
-from tokenizers import Tokenizer
 
 from learned_router.errors import ArtifactError
 from learned_router.graph_file import check_graph
 from learned_router.request_features import FEATURES
+from learned_router.tokens import Tokens
 from learned_router.view import AnswerViewSpec, View, ViewSpec
 
-# Where the class of a panic in tokenizers' Rust says it is from; it is no Exception.
-RUST_PANICS: Final = "pyo3_runtime"
 INPUTS = ("input_ids", "attention_mask", "features")
 OUTPUTS = ("quality", "step", "ood")
 # texts of views, of a few kilobytes each, whose tokens are remembered
@@ -46,17 +44,15 @@ def check_finite(prediction: Prediction) -> None:
 class Packer:
     """Views to token ids: special tokens between the segments, each within its budget. Shared with training."""
 
-    def __init__(self, tokenizer: Tokenizer, spec: ViewSpec | AnswerViewSpec) -> None:
+    def __init__(self, tokens: Tokens, spec: ViewSpec | AnswerViewSpec) -> None:
         """Raises ArtifactError when the tokenizer has no BERT-like start, separator and padding tokens."""
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        self._tokenizer = tokenizer
+        self._tokens = tokens
         self._spec = spec
         # an agent sends the same tools and the same system prompt with every call
-        self._often = lru_cache(maxsize=SEGMENTS_KEPT)(self._tokenize)
-        self._start = self._special("[CLS]", "<s>")
-        self._separator = self._special("[SEP]", "</s>")
-        self.padding = self._special("[PAD]", "<pad>")
+        self._often = lru_cache(maxsize=SEGMENTS_KEPT)(tokens.ids_of)
+        self._start = tokens.special("[CLS]", "<s>")
+        self._separator = tokens.special("[SEP]", "</s>")
+        self.padding = tokens.special("[PAD]", "<pad>")
 
     @classmethod
     def load(cls, path: Path, spec: ViewSpec | AnswerViewSpec) -> Packer:
@@ -65,32 +61,20 @@ class Packer:
     @classmethod
     def parse(cls, content: bytes, name: str, spec: ViewSpec | AnswerViewSpec) -> Packer:
         """From the bytes of a ``tokenizer.json``. name: of the file. Raises ArtifactError when they are none."""
-        try:
-            tokenizer = Tokenizer.from_buffer(content)
-        except BaseException as error:  # bare Exception for anything wrong with the file, or a panic of its Rust
-            if not isinstance(error, Exception) and type(error).__module__ != RUST_PANICS:
-                raise
-            told = str(error)[:200]
-            raise ArtifactError(f"{name}: no tokenizer in it ({told}); export the artifact again") from None
-        return cls(tokenizer, spec)
+        return cls(Tokens.parse(content, name), spec)
 
     def with_spec(self, spec: ViewSpec | AnswerViewSpec) -> Packer:
         """One for views of another kind, by the same tokenizer, which takes longer to read than all else."""
-        return Packer(self._tokenizer, spec)
-
-    def _special(self, *names: str) -> int:
-        for name in names:
-            token = self._tokenizer.token_to_id(name)
-            if token is not None:
-                return int(token)
-        raise ArtifactError(f"tokenizer.json has none of {', '.join(names)}; only BERT-like tokenizers are supported")
+        return Packer(self._tokens, spec)
 
     def pack(self, view: View) -> tuple[list[int], bool]:
         """Token ids of one view, at most ``spec.max_tokens``, and whether anything was left out."""
         present = [index for index, segment in enumerate(view.segments) if segment]
         last_index = len(view.segments) - 1
         parts = {
-            index: self._tokenize(view.segments[index]) if index == last_index else self._often(view.segments[index])
+            index: self._tokens.ids_of(view.segments[index])
+            if index == last_index
+            else self._often(view.segments[index])
             for index in present
         }
         room = self._spec.max_tokens - 1 - len(parts)  # the start token and one separator a part
@@ -111,14 +95,9 @@ class Packer:
             ids.append(self._separator)
         return ids, cut
 
-    def _tokenize(self, text: str) -> list[int]:
-        """Token ids, not to be changed. One text at a time: the library hands several to threads, and that takes longer."""
-        ids: list[int] = self._tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
-        return ids
-
     def longest(self) -> list[int]:
         """As many token ids as a view may have, each the last of the vocabulary."""
-        return [self._tokenizer.get_vocab_size() - 1] * self._spec.max_tokens
+        return [self._tokens.size - 1] * self._spec.max_tokens
 
     def batch(
         self, packed: Sequence[Sequence[int]], multiple_of: int = 1

@@ -14,8 +14,10 @@ from learned_router.forking import call_under_way
 
 Kept = TypeVar("Kept")
 
-# A request of more values, or nested deeper, is not remembered: far above a transcript of a thousand messages
-VALUES_KEPT: Final = 100_000
+# A request beyond one of these is not remembered. An agent's transcript grows with every call and never comes again, and
+# to look a long one up takes as long as to decide it, of which only the ends are read
+BYTES_KEPT: Final = 65_536
+VALUES_KEPT: Final = 2_000
 DEPTH_KEPT: Final = 64
 _HOLDS_OTHERS: Final = frozenset((dict, list, tuple))
 
@@ -42,7 +44,8 @@ class RequestCache(Generic[Kept]):
             written = marshal.dumps(parts, 0)
         except (ValueError, TypeError, RecursionError):
             return None
-        # a transcript has half a megabyte; its key must not be kept whole
+        if len(written) > BYTES_KEPT:
+            return None
         return hashlib.blake2b(written, digest_size=24).digest()
 
     def get(self, key: bytes | None) -> Kept | None:

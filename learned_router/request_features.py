@@ -5,8 +5,10 @@ Knows requests and text; knows nothing of views, token ids or thresholds.
 
 from __future__ import annotations
 
+import marshal
 import math
 import re
+import string
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
@@ -22,6 +24,9 @@ SCHEMA_DEPTH_READ: Final = 6
 # of one tool; a schema that holds itself has 24^6 of them within these limits, three minutes of reading
 SCHEMAS_READ: Final = 1_000
 DESCRIPTION_CHARS: Final = 60
+# Tools of many megabytes are nobody's; of the others as many as a few agents have
+TOOLS_KEPT: Final = 512
+TOOL_BYTES_KEPT: Final = 4_096
 # Of a transcript, so many of the last messages are searched for errors.
 HISTORY_READ: Final = 64
 
@@ -60,6 +65,8 @@ FEATURES: Final = (
 )
 
 _LEAF_KEYS: Final = frozenset(("type", "description", "default"))
+_DIGITS: Final = string.digits.encode()
+_UPPERS: Final = string.ascii_uppercase.encode()
 _NUMBER = re.compile(r"\d+")
 _WORD = re.compile(r"[a-z0-9]+")
 _OPTION = re.compile(r"^[^\S\n]*\(?[A-Ja-j1-9][.)]\s", re.MULTILINE)
@@ -91,12 +98,17 @@ def text_features(text: str, length: int) -> tuple[float, ...]:
     """Counts over the kept text; ``length`` is that of the whole."""
     words = text.split()
     size = max(len(text), 1)
+    if text.isascii():  # which nearly all is, and then to leave bytes out is what takes the least time
+        raw = text.encode()
+        digits, uppers = (len(raw) - len(raw.translate(None, some)) for some in (_DIGITS, _UPPERS))
+    else:
+        digits, uppers = sum(map(str.isdigit, text)), sum(map(str.isupper, text))
     return (
         math.log1p(length),
         math.log1p(len(words)),
         (len(text) - text.count(" ")) / max(len(words), 1) if len(words) < size else 0.0,
-        sum(map(str.isdigit, text)) / size,
-        sum(map(str.isupper, text)) / size,
+        digits / size,
+        uppers / size,
         0.0 if text.isascii() else sum(ord(c) > 127 for c in text) / size,
         math.log1p(text.count("\n")),
         math.log1p(len(_SENTENCE.findall(text))),
@@ -105,14 +117,17 @@ def text_features(text: str, length: int) -> tuple[float, ...]:
         math.log1p(text.count("```") + text.count("()") + text.count("def ") + text.count("return") + text.count("==")),
         math.log1p(text.count('":') + text.count("{") + text.count("[")),
         math.log1p(text.count("$") + text.count("\\") + text.count("^") + text.count("=") + text.count("%")),
-        math.log1p(len(_OPTION.findall(text))),
+        math.log1p(len(_OPTION.findall(text))) if "\n" in text or _OPTION.match(text) else 0.0,
     )
 
 
 def history_features(messages: Sequence[Message], last: Message, system_chars: int) -> tuple[float, ...]:
     roles = [m.role for m in messages]
-    errors = sum(1 for m in messages[-HISTORY_READ:] if m.role in ("tool", "function") and _tells_error(m))
-    total = sum([len(m.content) for m in messages if isinstance(m.content, str)])
+    told = [_told(m) for m in messages[-HISTORY_READ:] if m.role in ("tool", "function")]
+    said = "\n".join(told)  # mostly none of them tells of any, and then to look through all at once is enough
+    words = [word for word in _TOOL_ERRORS if word in said]
+    errors = sum(any(word in text for word in words) for text in told) if words else 0
+    total = sum([len(text) for m in messages if type(text := m.content) is str])
     return (
         math.log1p(len(messages)),
         math.log1p(roles.count("user")),
@@ -124,12 +139,8 @@ def history_features(messages: Sequence[Message], last: Message, system_chars: i
     )
 
 
-def _tells_error(message: Message) -> bool:
-    text = ends(message_text(message), 400, 0.8).lower()
-    for word in _TOOL_ERRORS:  # noqa: SIM110 (a generator takes three times as long)
-        if word in text:
-            return True
-    return False
+def _told(message: Message) -> str:
+    return ends(message_text(message), 400, 0.8).lower()
 
 
 class Tool(msgspec.Struct, frozen=True):
@@ -140,6 +151,32 @@ class Tool(msgspec.Struct, frozen=True):
     required: int
     depth: int
     enums: int
+
+
+_met: Final[dict[bytes, Tool]] = {}
+
+
+def read_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
+    """What is shown and counted of the first ``TOOLS_READ`` tools. An agent sends the same ones with every call: those met
+    before come from memory."""
+    return [_read_or_remember(tool) for tool in tools[:TOOLS_READ]]
+
+
+def _read_or_remember(tool: Mapping[str, Any]) -> Tool:
+    try:
+        # in the version that writes what stands in it twice as a reference, so that no schema of references explodes;
+        # equal bytes are equal tools, and a tool that is written in other ways is only read once more
+        key = marshal.dumps(tool, 4)
+    except (ValueError, TypeError, RecursionError):  # no plain JSON
+        return read_tool(tool)
+    found = _met.get(key)
+    if found is None:
+        found = read_tool(tool)
+        if len(key) <= TOOL_BYTES_KEPT:
+            if len(_met) >= TOOLS_KEPT:
+                _met.clear()
+            _met[key] = found
+    return found
 
 
 def read_tool(tool: Mapping[str, Any]) -> Tool:

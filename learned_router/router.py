@@ -13,7 +13,7 @@ import msgspec
 
 from learned_router.answer import parse_output
 from learned_router.artifact import Artifact, Config, read_artifact, shipped_artifact
-from learned_router.encoder import RUST_PANICS, Prediction
+from learned_router.encoder import Prediction
 from learned_router.errors import ArtifactError, InferenceError, InputError, LearnedRouterError
 from learned_router.failures import Errors, Failures, describe
 from learned_router.gate import Acceptance
@@ -22,6 +22,7 @@ from learned_router.memory import give_back
 from learned_router.policy import Mode, Reason
 from learned_router.request import Request, kind_of, parse_request
 from learned_router.signature import PublicKey
+from learned_router.tokens import RUST_PANICS
 
 
 class Router:
@@ -67,6 +68,7 @@ class Router:
         strict: where the router itself fails, out of memory or by a broken session, raise InferenceError; else the call
         goes to the top tier with ``Reason.ROUTER_ERROR``, is counted in ``errors`` and told to the log "learned_router".
         cache: how many of the last different requests ``route`` remembers the decisions of, word for word; 0 for none.
+        Requests of more than 64 KiB are decided anew each time, which takes no longer than to look them up.
         public_key: the Ed25519 key, PEM or its file, by which the artifact must be signed; ``reload`` asks for it too.
         Raises ArtifactError when the folder cannot be trusted, InputError when mode or tier is not in it.
         """

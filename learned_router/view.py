@@ -19,11 +19,10 @@ from learned_router.request import Message, Request, message_text, wants_json
 from learned_router.request_features import (
     DESCRIPTION_CHARS,
     FEATURES,
-    TOOLS_READ,
     Tool,
     ends,
     history_features,
-    read_tool,
+    read_tools,
     text_features,
     tool_features,
 )
@@ -117,7 +116,7 @@ def make_view(request: Request, spec: ViewSpec) -> View:
     last = request.messages[position]
     kept = ends(message_text(last), spec.max_tokens * CHARS_PER_TOKEN, spec.head_share)
     system = _system_text(request, last)
-    tools = [read_tool(tool) for tool in request.tools[:TOOLS_READ]]
+    tools = read_tools(request.tools)
     shown = spec.max_tokens * CHARS_PER_TOKEN
     # a bare prompt needs no kind: its few tokens would be a tenth of a short view
     role = "" if last.role == "user" else last.role
@@ -147,7 +146,7 @@ def make_answer_view(request: Request, output: Output, tier: float, spec: Answer
     last = request.messages[_last_position(request.messages)]
     kept = ends(message_text(last), spec.max_tokens * CHARS_PER_TOKEN, 0.5)
     shown = ends(message_text(last), spec.request_tokens * CHARS_PER_TOKEN, 0.5)
-    tools = [read_tool(tool) for tool in request.tools[:TOOLS_READ]]
+    tools = read_tools(request.tools)
     calls = (output.tool_calls or [])[:CALLS_SHOWN]
     called = {call.name for call in calls}
     of_calls = [tool.shape for tool in tools if tool.name in called]

@@ -17,6 +17,7 @@ from learned_router.answers.said import WORD, Said, number_text, stems_of
 EQUATIONS_READ: Final = 40
 
 _N = r"\d{1,15}(?:,\d{3}){0,5}(?:\.\d{1,15})?"
+_DIGIT: Final = re.compile(r"\d")
 _NUMBER: Final = re.compile(rf"(?<![\d.,]){_N}")
 # 3 * $4 + 5% = $17: up to eight terms, and what stands before and after decides whether it is a whole
 _EQUATION: Final = re.compile(
@@ -69,9 +70,9 @@ def read_reasoning(text: str, asked: str, said: Said) -> Reasoning:
     """text: of the answer. asked, said: the request as it is, and what it says."""
     found = Reasoning()
     text = _plain_signs(text)
-    results = _read_equations(text, said, found)
+    results = _read_equations(text, said, found) if "=" in text else []
     stated = [(match.start(), match[1].upper().replace("$", "").replace(",", "")) for match in _STATED.finditer(text)]
-    numbers = [number_text(number) for number in _NUMBER.findall(text)]
+    numbers = [number_text(number) for number in _NUMBER.findall(text)] if _DIGIT.search(text) else []
     found.new = len(set(numbers) - said.numbers)
     found.unused = len(said.numbers.difference(numbers)) / len(said.numbers) if said.numbers else 0.0
     if not stated:

@@ -29,6 +29,27 @@ _CORRECTION: Final = re.compile(
     r"\b(?:wait|actually|let(?:'s| us| me) (?:re|try again|correct|check)|mistake|incorrect|instead|oops|re-?evaluate)\b",
     re.IGNORECASE,
 )
+# Plain words, without which a lower-case ASCII text holds nothing of an expression: looked up in a tenth of its time. Of the
+# first, parts of a text; of the other two, whole words
+_REFUSAL_PARTS: Final = (
+    "sorry",
+    "unable",
+    "not able",
+    "cannot",
+    "can't",
+    "not have",
+    "n't have",
+    "apologi",
+    "as an ai",
+    "not enough",
+)
+_HEDGES: Final = (
+    "approximately roughly equal closest nearest perhaps maybe might likely probably seem seems appear appears sure clear "
+    "exactly listed among none however unclear guess"
+)
+_HEDGING_WORDS: Final = frozenset(_HEDGES.split())
+_CORRECTIONS: Final = "wait actually let mistake incorrect instead oops reevaluate evaluate"
+_CORRECTION_WORDS: Final = frozenset(_CORRECTIONS.split())
 _LETTER: Final = re.compile(r"\(([A-J])\)")
 _STEP: Final = re.compile(r"^[ \t]{0,8}(?:\d{1,3}[.)]|[-*]|step\b)", re.IGNORECASE | re.MULTILINE)
 _ENDS: Final = (".", "!", "?", "}", "]", ")", '"', "'", "`", "*", ":", "…", "。", "！", "？", "$")
@@ -36,11 +57,17 @@ _ENDS: Final = (".", "!", "?", "}", "]", ")", '"', "'", "`", "*", ":", "…", "�
 
 def read_text(text: str) -> tuple[float, ...]:
     """Refusal, hedging, correction of itself, repetition, a question at the end, options named, steps told."""
+    lower = text.lower()
+    words = WORD.findall(lower)
+    odd = not text.isascii()  # an expression that ignores case takes other letters for those of a word too
+    refuses = odd or any(part in lower for part in _REFUSAL_PARTS)
+    hedges = odd or "assum" in lower or not _HEDGING_WORDS.isdisjoint(words)
+    corrects = odd or not _CORRECTION_WORDS.isdisjoint(words)
     return (
-        float(_REFUSAL.search(text) is not None),
-        math.log1p(len(_HEDGING.findall(text))),
-        math.log1p(len(_CORRECTION.findall(text))),
-        _repetition(WORD.findall(text.lower())),
+        float(refuses and _REFUSAL.search(text) is not None),
+        math.log1p(len(_HEDGING.findall(text))) if hedges else 0.0,
+        math.log1p(len(_CORRECTION.findall(text))) if corrects else 0.0,
+        _repetition(words),
         float(text.rstrip().endswith("?")),
         math.log1p(len(set(_LETTER.findall(text)))),
         math.log1p(len(_STEP.findall(text))),
@@ -86,4 +113,4 @@ def _repetition(words: list[str]) -> float:
     runs = len(words) - 3
     if runs < 1:
         return 0.0
-    return 1.0 - len({tuple(words[i : i + 4]) for i in range(runs)}) / runs
+    return 1.0 - len(set(zip(words, words[1:], words[2:], words[3:], strict=False))) / runs

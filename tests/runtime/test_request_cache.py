@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import math
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from learned_router.errors import InputError
-from learned_router.request_cache import DEPTH_KEPT, VALUES_KEPT, RequestCache
+from learned_router.request_cache import BYTES_KEPT, DEPTH_KEPT, VALUES_KEPT, RequestCache
 from learned_router.router import Router
 
 json_like = st.recursive(
@@ -67,7 +68,8 @@ def test_a_request_beyond_the_limits_has_no_key(beyond: int) -> None:
     for _ in range(DEPTH_KEPT - 1 + beyond):  # what is given stands in a tuple of its own
         deep = [deep]
     wide = ["leaf"] * (VALUES_KEPT - 1 + beyond)
-    assert [cache.key_of(part) is None for part in (deep, wide)] == [bool(beyond)] * 2
+    long = "x" * (BYTES_KEPT - len(marshal.dumps(("",), 0)) + beyond)
+    assert [cache.key_of(part) is None for part in (deep, wide, long)] == [bool(beyond)] * 3
 
 
 def test_texts_made_at_run_time_and_literals_share_a_key() -> None:

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from learned_router.encoder import Packer
 from learned_router.request import STEPS, Message, Request, parse_request
 from learned_router.request_features import FEATURES
+from learned_router.tokens import Tokens
 from learned_router.view import CHARS_PER_TOKEN, KIND_TOKENS, SEGMENTS, View, ViewSpec, make_view, view_text
 
 SPEC = ViewSpec()
@@ -92,7 +93,7 @@ def test_every_segment_is_short_and_can_be_encoded(request_: Request) -> None:
 @settings(deadline=None)
 def test_the_token_budget_is_never_exceeded(tokenizer: Tokenizer, texts_: Any, spec: ViewSpec) -> None:
     view = View(tuple(text.encode("utf-8", "replace").decode() for text in texts_), (), False)
-    ids, cut = Packer(tokenizer, spec).pack(view)
+    ids, cut = Packer(Tokens(tokenizer), spec).pack(view)
     assert 1 <= len(ids) <= spec.max_tokens
     if texts_[-1].strip() and not cut:
         whole = tokenizer.encode(view.segments[-1], add_special_tokens=False).ids
@@ -100,7 +101,7 @@ def test_the_token_budget_is_never_exceeded(tokenizer: Tokenizer, texts_: Any, s
 
 
 def test_a_long_message_fills_the_budget_with_its_start_and_its_end(tokenizer: Tokenizer) -> None:
-    packer = Packer(tokenizer, SPEC)
+    packer = Packer(Tokens(tokenizer), SPEC)
     words = ["start", *["filler"] * 5_000, "end"]
     ids, cut = packer.pack(prompt_view(" ".join(words)))
     assert cut
@@ -112,7 +113,7 @@ def test_a_long_message_fills_the_budget_with_its_start_and_its_end(tokenizer: T
 def test_a_short_message_is_whole_and_leaves_its_room_to_the_tools(tokenizer: Tokenizer) -> None:
     names = ["open", "close", "count", "list", "find", "move", "copy", "send"]
     request = parse_request("count", tools=[{"name": f"{a} {b}"} for a in names[:4] for b in names])
-    ids, cut = Packer(tokenizer, SPEC).pack(make_view(request, SPEC))
+    ids, cut = Packer(Tokens(tokenizer), SPEC).pack(make_view(request, SPEC))
     assert not cut
     assert SPEC.tools_tokens + 8 < len(ids) <= SPEC.max_tokens
 
