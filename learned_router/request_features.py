@@ -163,10 +163,11 @@ def read_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
 
 
 def _read_or_remember(tool: Mapping[str, Any]) -> Tool:
+    plain: Any = tool
     try:
         # in the version that writes what stands in it twice as a reference, so that no schema of references explodes;
         # equal bytes are equal tools, and a tool that is written in other ways is only read once more
-        key = marshal.dumps(tool, 4)
+        key = marshal.dumps(plain, 4)
     except (ValueError, TypeError, RecursionError):  # no plain JSON
         return read_tool(tool)
     found = _met.get(key)

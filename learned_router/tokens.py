@@ -6,6 +6,7 @@ Knows texts and token ids; knows nothing of views or graphs.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
@@ -80,20 +81,23 @@ class Tokens:
             for part in _SPACE.split(text):
                 if part.isascii():
                     words += _WORD.findall(part.lower())
+                elif len(part) > WORD_CHARS_KEPT:  # of a script without spaces: nothing of it would be kept
+                    return self._ask(text)
                 else:
                     words.append(part)
         found = list(map(self._known.get, words))
         if None in found:
             found = self._learn(words, found)
-        return list(chain.from_iterable(found))  # type: ignore[arg-type]
+        return list(chain.from_iterable(filter(None, found)))
 
-    def _learn(self, words: list[str], found: list[tuple[int, ...] | None]) -> list[tuple[int, ...]]:
+    def _learn(self, words: list[str], found: Sequence[tuple[int, ...] | None]) -> list[tuple[int, ...] | None]:
         """The pieces of words, of which some are known, asking for all others at once."""
         asked = list(dict.fromkeys(word for word, pieces in zip(words, found, strict=True) if pieces is None))
         encoding = self._tokenizer.encode(asked, is_pretokenized=True, add_special_tokens=False)
         pieces_of: list[list[int]] = [[] for _ in asked]
         for index, token in zip(encoding.word_ids, encoding.ids, strict=True):
-            pieces_of[index].append(token)
+            if index is not None:  # as it is for special tokens alone, which were not asked for
+                pieces_of[index].append(token)
         learned = {word: tuple(pieces) for word, pieces in zip(asked, pieces_of, strict=True)}
         if len(self._known) + len(learned) > WORDS_KEPT:
             self._known.clear()  # the frequent ones are back soon
