@@ -25,9 +25,10 @@ def test_the_shipped_router_repeats_its_reference_decisions(shipped: Router) -> 
 
 
 def test_a_plain_listing_goes_down_and_a_planning_request_up() -> None:
-    listing = route("list my recent commits")
+    listing = route("list my recent commits", mode="economy")
     planning = route(
-        "Plan the migration of our billing service to another region: name the tools to call, in order, and why."
+        "Plan the migration of our billing service to another region: name the tools to call, in order, and why.",
+        mode="economy",
     )
     assert (listing.tier, listing.reason) == ("small", Reason.GOOD_ENOUGH)
     assert planning.tier == "frontier"
@@ -41,13 +42,21 @@ def test_the_card_names_every_source_and_says_to_train_on_your_own_pair(shipped:
         assert f"| {source} |" in card
         assert provenance.licences[source] in card
     assert "train on your own pair" in card
-    assert "no mode is certified" in card
+    for mode in shipped.modes:
+        assert f"**{mode}.**" in card
 
 
-def test_no_mode_of_the_shipped_router_claims_a_certificate(shipped: Router) -> None:
+def test_a_mode_that_is_not_certified_sends_every_call_up(shipped: Router) -> None:
+    assert {name for name, mode in shipped.modes.items() if mode.certified} == {"balanced", "economy"}
+    decision = shipped.route("list my recent commits", mode="quality")
+    assert (decision.tier, decision.reason) == ("frontier", Reason.UNCERTIFIED)
+
+
+def test_what_it_promises_stands_in_its_certificate(shipped: Router) -> None:
     certificate = msgspec.json.decode((shipped_artifact() / "certificate.json").read_bytes())
-    assert certificate["certified"] is False
-    assert not any(mode.certified for mode in shipped.modes.values())
+    assert {name: mode["router"]["certified"] for name, mode in certificate["modes"].items()} == {
+        name: mode.certified for name, mode in shipped.modes.items()
+    }
 
 
 def test_its_reference_requests_are_all_of_our_own_sample(shipped: Router) -> None:
