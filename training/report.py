@@ -302,6 +302,11 @@ def signed(value: float) -> str:
     return f"{value:+.3f}"
 
 
+def megabytes(size: float) -> str:
+    """A number of bytes, in millions."""
+    return f"{size / 1e6:,.1f} MB"
+
+
 def percent(value: float) -> str:
     """A share in [0, 1] as text, ``"12.3 %"``."""
     return f"{100 * value:.1f} %"

@@ -12,11 +12,10 @@ from typing import Any
 from bench_picture import draw_panels
 from bench_store import read_figures
 from sizes_figures import BASE, SPLITS, UNQUANTISED, Quality, SizeFigures, Sizes
-from speed_page import megabytes
 
 from learned_router.training.picture import BASELINE_COLOURS, ROUTER_COLOUR
 from learned_router.training.recipe import SIZES
-from learned_router.training.report import decimal, interval, markdown_table, signed
+from learned_router.training.report import decimal, interval, markdown_table, megabytes, signed
 
 RESULTS = Path(__file__).resolve().parent / "results" / "sizes.json"
 PICTURE = "benchmark-sizes.png"

@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import sizes_page
 from bench_store import read_figures
 from page_regions import check_page, fill_regions
 from sizes_figures import Sizes
 from speed_figures import LENGTHS, Context, Decisions, Reach, Speed, reaches
 from speed_peers import OURS, PEERS, PeerFigures, Peers
 
-from learned_router.training.report import markdown_table
+from learned_router.training.report import markdown_table, megabytes
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "speed.md"
@@ -43,9 +44,6 @@ def fill(text: str, speed: Speed) -> str:
 
 def given_up() -> str:
     """What quality the sizes give up, as ``make sizes`` measured it."""
-    # here and not above: sizes_page shows megabytes as this page does
-    import sizes_page
-
     found = read_figures(sizes_page.RESULTS, Sizes)
     return f"{sizes_page.given_up_table(found)}\n\n{sizes_page.describe(found)}" if found else sizes_page.NOT_MEASURED
 
@@ -75,10 +73,6 @@ def number(value: float) -> str:
     """Three figures or so, whatever the size."""
     digits = 2 if abs(value) < DECIMALS_BELOW else 1 if abs(value) < 10 * DECIMALS_BELOW else 0
     return f"{value:,.{digits}f}"
-
-
-def megabytes(size: float) -> str:
-    return f"{size / 1e6:,.1f} MB"
 
 
 def peer_section(peers: Peers) -> str:

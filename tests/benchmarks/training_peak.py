@@ -20,8 +20,9 @@ from typing import Any
 
 import psutil
 from rich.console import Console
-from speed_page import megabytes
 from timing import machine_of
+
+from learned_router.training.report import megabytes
 
 SAMPLE_EVERY_S = 0.05
 

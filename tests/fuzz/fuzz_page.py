@@ -33,16 +33,16 @@ def regions(results: Path = RESULTS, cases: Path = CASES) -> dict[str, str]:
 
 def target_table(figures: dict[str, Any], kept: dict[str, list[str]]) -> str:
     """One row a target; a dash where it was not run."""
-    header = ["target", "executions", "a second", "edges reached", "found in this run", "kept cases", "when"]
+    header = ["target", "executions", "a second", "edges reached", "found in this run", "kept cases", "code", "when"]
     rows = []
     for name, names in kept.items():
         found = figures.get(name)
         if found is None:
-            rows.append([name, *["–"] * 4, str(len(names)), "–"])
+            rows.append([name, *["–"] * 4, str(len(names)), "–", "–"])
             continue
         speed = found["executions"] / max(found["seconds"], 1e-9)
         cells = [f"{found['executions']:,}", f"{speed:,.0f}", f"{found['edges']:,}", str(len(found["findings"]))]
-        rows.append([name, *cells, str(len(names)), f"{found['date']}, Python {found['python']}"])
+        rows.append([name, *cells, str(len(names)), found["code"], f"{found['date']}, Python {found['python']}"])
     return markdown_table(header, rows)
 
 
