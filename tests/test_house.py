@@ -20,7 +20,7 @@ FLOORS = (
     {"failures", "request", "request_cache", "policy", "pricing", "model_names"},
     {"answer", "fingerprints", "request_features", "served"},
     {"answers"},
-    {"view", "graph_file", "signature"},
+    {"view", "graph_file", "signature", "tokens"},
     {"artifact", "encoder", "limits"},
     {"gate", "certificate"},
     {"loaded"},
