@@ -148,7 +148,7 @@ bench-speed: $(VENV)/.dev ## time everything beside the peers, and fill docs/spe
 # What is timed: the router that ships, or one of size nano, on the embedded sample
 SPEED_ROUTER ?= runs/demo/nano
 
-bench-memory: $(VENV)/.dev ## watch the memory over a million decisions, and fill docs/speed.md; takes an hour or more
+bench-memory: $(VENV)/.dev ## watch the memory over a million decisions, and fill docs/speed.md; takes half an hour
 	$(BENCH)/speed.py --long --router $(SPEED_ROUTER) --page
 	$(BENCH)/pages.py
 
