@@ -68,7 +68,7 @@ class Router:
         strict: where the router itself fails, out of memory or by a broken session, raise InferenceError; else the call
         goes to the top tier with ``Reason.ROUTER_ERROR``, is counted in ``errors`` and told to the log "learned_router".
         cache: how many of the last different requests ``route`` remembers the decisions of, word for word; 0 for none.
-        Requests of more than 64 KiB are decided anew each time, which takes no longer than to look them up.
+        Requests of more than 64 KiB or 2,000 values are decided anew each time, and not looked up.
         public_key: the Ed25519 key, PEM or its file, by which the artifact must be signed; ``reload`` asks for it too.
         Raises ArtifactError when the folder cannot be trusted, InputError when mode or tier is not in it.
         """

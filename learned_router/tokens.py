@@ -34,7 +34,7 @@ class Tokens:
     """A tokenizer. Threads share it.
 
     One that cuts words as BERT does needs only a word to say what its pieces are, whatever stands around it: in plain ASCII
-    text each word is looked up, in a tenth of the time, and only those not met before are given to the tokenizer.
+    text each word is looked up, and only those not met before are given to the tokenizer.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:

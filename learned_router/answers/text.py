@@ -29,8 +29,8 @@ _CORRECTION: Final = re.compile(
     r"\b(?:wait|actually|let(?:'s| us| me) (?:re|try again|correct|check)|mistake|incorrect|instead|oops|re-?evaluate)\b",
     re.IGNORECASE,
 )
-# Plain words, without which a lower-case ASCII text holds nothing of an expression: looked up in a tenth of its time. Of the
-# first, parts of a text; of the other two, whole words
+# Plain words, without which a lower-case ASCII text holds nothing of an expression: looked up faster than that is searched
+# for. Of the first, parts of a text; of the other two, whole words
 _REFUSAL_PARTS: Final = (
     "sorry",
     "unable",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import re
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_errors_are_told_by_each_result_alone(results: list[str]) -> None:
     errors = sum(
         message.role == "tool" and message.content in ("Error: no", "not found", "denied") for message in messages
     )
-    assert found["tool_errors"] == pytest.approx(request_features.math.log1p(errors))
+    assert found["tool_errors"] == pytest.approx(math.log1p(errors))
 
 
 @given(almost_tools.map(lambda tools: [tool for tool in tools or () if isinstance(tool, dict)]))
