@@ -62,7 +62,7 @@ test("tools and results come out in the shapes that are read", async () => {
 });
 
 test("an agent asks the model that the router chose", async () => {
-  const router = await Router.load(fileURLToPath(SHIPPED));
+  const router = await Router.load(fileURLToPath(SHIPPED), { mode: "economy" });
   const asked = new Set();
   for (const line of readFileSync(new URL("reference.jsonl", SHIPPED), "utf8").split("\n").filter(Boolean)) {
     const { request } = JSON.parse(line);
