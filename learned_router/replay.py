@@ -81,10 +81,28 @@ def replay(router: Router) -> list[str]:
     return problems
 
 
+def record_again(router: Router, old: Reference) -> Reference:
+    """The same request, or answer, with what is decided of it now."""
+    found = _decide_again(router, old)
+    accept = found.accept if isinstance(found, Acceptance) else None
+    margin = _margin(router, found)
+    return msgspec.structs.replace(
+        old, tier=found.tier, reason=found.reason, quality=found.quality, margin=margin, accept=accept
+    )
+
+
 def _decide_again(router: Router, expected: Reference) -> Decision | Acceptance:
     if expected.output is None:
         return router.route(expected.request, mode=expected.mode)
     return router.accept(expected.request, expected.output, mode=expected.mode, tier=expected.tier)
+
+
+def _margin(router: Router, found: Decision | Acceptance) -> float:
+    """How far what is predicted lies from the threshold: of a decision, the regret of the nearest lower tier."""
+    if isinstance(found, Acceptance):
+        return abs(found.regret - found.threshold)
+    *lower, top = router.tiers
+    return min(abs(found.quality[top] - found.quality[tier] - found.threshold) for tier in lower)
 
 
 def make_references(
@@ -110,7 +128,7 @@ def _near_gate(router: Router, tier: str, answers: Sequence[tuple[Request, Outpu
     references = []
     judged = router.accept_modes([r for r, _ in answers], [o for _, o in answers], tier=tier) if answers else {}
     for mode, found in judged.items():
-        decided = sorted((abs(a.regret - a.threshold), index) for index, a in enumerate(found))
+        decided = sorted((_margin(router, a), index) for index, a in enumerate(found))
         for accepted in (True, False):
             some = [(margin, i) for margin, i in decided if found[i].accept is accepted][: per_mode // 2]
             for margin, i in some:
@@ -127,8 +145,7 @@ def _near_router(router: Router, requests: list[dict[str, Any]], per_mode: int) 
     for mode, decisions in router.route_modes(requests).items():
         decided = []
         for request, decision in zip(requests, decisions, strict=True):
-            regrets = [decision.quality[router.tiers[-1]] - decision.quality[tier] for tier in router.tiers[:-1]]
-            margin = min(abs(regret - decision.threshold) for regret in regrets)
+            margin = _margin(router, decision)
             decided.append((margin, Reference(request, mode, decision.tier, decision.reason, decision.quality, margin)))
         decided.sort(key=lambda pair: pair[0])
         top = router.tiers[-1]

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from learned_router.bounded import Bounded
 from learned_router.request import Message, is_mapping, message_text, text_of
 
 # A schema is walked this far and no further, so that a hostile one costs microseconds.
@@ -153,7 +154,7 @@ class Tool(msgspec.Struct, frozen=True):
     enums: int
 
 
-_met: Final[dict[bytes, Tool]] = {}
+_met: Final[Bounded[bytes, Tool]] = Bounded(TOOLS_KEPT)
 
 
 def read_tools(tools: Sequence[Mapping[str, Any]]) -> list[Tool]:
@@ -174,9 +175,7 @@ def _read_or_remember(tool: Mapping[str, Any]) -> Tool:
     if found is None:
         found = read_tool(tool)
         if len(key) <= TOOL_BYTES_KEPT:
-            if len(_met) >= TOOLS_KEPT:
-                _met.clear()
-            _met[key] = found
+            _met.keep({key: found})
     return found
 
 

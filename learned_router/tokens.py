@@ -6,7 +6,6 @@ Knows texts and token ids; knows nothing of views or graphs.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
@@ -15,6 +14,7 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
+from learned_router.bounded import Bounded
 from learned_router.errors import ArtifactError
 
 # Where the class of a panic in tokenizers' Rust says it is from; it is no Exception.
@@ -43,7 +43,7 @@ class Tokens:
         self._tokenizer = tokenizer
         self._by_word = _cuts_words(tokenizer)
         self._added = tuple(token.content for token in tokenizer.get_added_tokens_decoder().values())
-        self._known: dict[str, tuple[int, ...]] = {}
+        self._known: Bounded[str, tuple[int, ...]] = Bounded(WORDS_KEPT)
 
     @classmethod
     def parse(cls, content: bytes, name: str) -> Tokens:
@@ -85,24 +85,25 @@ class Tokens:
                     return self._ask(text)
                 else:
                     words.append(part)
-        found = list(map(self._known.get, words))
-        if None in found:
-            found = self._learn(words, found)
-        return list(chain.from_iterable(filter(None, found)))
+        try:
+            found = list(map(self._known.__getitem__, words))
+        except KeyError:
+            found = self._learn(words)
+        return list(chain.from_iterable(found))
 
-    def _learn(self, words: list[str], found: Sequence[tuple[int, ...] | None]) -> list[tuple[int, ...] | None]:
+    def _learn(self, words: list[str]) -> list[tuple[int, ...]]:
         """The pieces of words, of which some are known, asking for all others at once."""
-        asked = list(dict.fromkeys(word for word, pieces in zip(words, found, strict=True) if pieces is None))
+        known = {word: pieces for word in words if (pieces := self._known.get(word)) is not None}
+        asked = [word for word in dict.fromkeys(words) if word not in known]
         encoding = self._tokenizer.encode(asked, is_pretokenized=True, add_special_tokens=False)
         pieces_of: list[list[int]] = [[] for _ in asked]
         for index, token in zip(encoding.word_ids, encoding.ids, strict=True):
             if index is not None:  # as it is for special tokens alone, which were not asked for
                 pieces_of[index].append(token)
         learned = {word: tuple(pieces) for word, pieces in zip(asked, pieces_of, strict=True)}
-        if len(self._known) + len(learned) > WORDS_KEPT:
-            self._known.clear()  # the frequent ones are back soon
-        self._known.update((word, pieces) for word, pieces in learned.items() if len(word) <= WORD_CHARS_KEPT)
-        return [learned[word] if pieces is None else pieces for word, pieces in zip(words, found, strict=True)]
+        self._known.keep({word: pieces for word, pieces in learned.items() if len(word) <= WORD_CHARS_KEPT})
+        known |= learned
+        return [known[word] for word in words]
 
     def _ask(self, text: str) -> list[int]:
         # one text at a time: the library hands several to threads, and that takes longer

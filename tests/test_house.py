@@ -16,7 +16,7 @@ PACKAGE = ROOT / "learned_router"
 
 # A room may import from the rooms of lower floors only.
 FLOORS = (
-    {"errors", "forking", "memory"},
+    {"bounded", "errors", "forking", "memory"},
     {"failures", "request", "request_cache", "policy", "pricing", "model_names"},
     {"answer", "fingerprints", "request_features", "served"},
     {"answers"},

@@ -17,7 +17,7 @@ from onnx import numpy_helper
 
 from learned_router.artifact import GATE, read_artifact
 from learned_router.errors import InputError, LearnedRouterError
-from learned_router.replay import Reference, read_references
+from learned_router.replay import read_references, record_again
 from learned_router.router import Router
 from learned_router.training.export import write_artifact
 from learned_router.training.graph import LARGEST_WEIGHT
@@ -67,7 +67,7 @@ def requantise_artifact(path: Path) -> tuple[int, float, float]:
             changed += count
 
     def measure(router: Router) -> dict[str, bytes]:
-        after = [_decide(router, reference) for reference in before]
+        after = [record_again(router, reference) for reference in before]
         apart[:] = [
             max(abs(new.quality[tier] - quality) for tier, quality in old.quality.items())
             for old, new in zip(before, after, strict=True)
@@ -84,19 +84,6 @@ def requantise_artifact(path: Path) -> tuple[int, float, float]:
 
     write_artifact(path, artifact.config, contents, measure)
     return changed, float(np.mean(apart)), max(apart)
-
-
-def _decide(router: Router, old: Reference) -> Reference:
-    if old.output is None:
-        decision = router.route(old.request, mode=old.mode)
-        top = decision.quality[router.tiers[-1]]
-        margin = min(abs(top - decision.quality[tier] - decision.threshold) for tier in router.tiers[:-1])
-        return msgspec.structs.replace(
-            old, tier=decision.tier, reason=decision.reason, quality=decision.quality, margin=margin
-        )
-    said = router.accept(old.request, old.output, mode=old.mode, tier=old.tier)
-    margin = abs(said.regret - said.threshold)
-    return msgspec.structs.replace(old, reason=said.reason, quality=said.quality, margin=margin, accept=said.accept)
 
 
 def main() -> int:

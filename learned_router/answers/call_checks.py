@@ -98,7 +98,7 @@ class ToolFit(msgspec.Struct, frozen=True):
     covered_by_others: float
 
 
-def read_tools(tools: Sequence[Mapping[str, Any]], most: int | None = TOOLS_CHECKED) -> dict[str, Mapping[str, Any]]:
+def functions_of(tools: Sequence[Mapping[str, Any]], most: int | None = TOOLS_CHECKED) -> dict[str, Mapping[str, Any]]:
     """The functions offered by name, the first ``most`` of them, or all."""
     named = {}
     for tool in tools[:most]:
@@ -110,7 +110,7 @@ def read_tools(tools: Sequence[Mapping[str, Any]], most: int | None = TOOLS_CHEC
 
 
 def check_calls(calls: Sequence[ToolCall], offered: Mapping[str, Mapping[str, Any]], said: Said) -> CallChecks:
-    """Check the calls of an answer, the first ``CALLS_CHECKED`` of them. offered: as ``read_tools`` gives them."""
+    """Check the calls of an answer, the first ``CALLS_CHECKED`` of them. offered: as ``functions_of`` gives them."""
     found = CallChecks(calls=len(calls))
     used: list[str] = []
     wholes: list[list[Any]] = []

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Final
 
 from learned_router.answer import Output, bound_logprobs
-from learned_router.answers.call_checks import CallChecks, ToolFit, check_calls, check_shapes, fit_tools, read_tools
+from learned_router.answers.call_checks import CallChecks, ToolFit, check_calls, check_shapes, fit_tools, functions_of
 from learned_router.answers.reasoning_checks import Reasoning, read_reasoning
 from learned_router.answers.said import Said, read_said
 from learned_router.answers.schema_checks import SchemaFaults, check_value
@@ -141,7 +141,7 @@ def read_features(request: Request, output: Output, tier: float) -> tuple[float,
     asked = _asked(request)
     said = read_said(asked)
     calls = output.tool_calls or []
-    offered = read_tools(request.tools)
+    offered = functions_of(request.tools)
     checks = check_calls(calls, offered, said)
     log_length = math.log1p(len(whole))
     return (
@@ -172,7 +172,7 @@ def find_failures(request: Request, output: Output) -> list[Reason]:
     found = []
     if calls:
         # among all tools: one that only stands far down the list is not unknown
-        checks = check_shapes(calls, read_tools(request.tools, most=None))
+        checks = check_shapes(calls, functions_of(request.tools, most=None))
         for count, reason in (
             (checks.unreadable, Reason.UNREADABLE_ARGUMENTS),
             (checks.unknown_tools, Reason.UNKNOWN_TOOL),

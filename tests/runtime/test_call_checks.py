@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from learned_router.answer import ToolCall
-from learned_router.answers.call_checks import CallChecks, check_calls, fit_tools, read_tools
+from learned_router.answers.call_checks import CallChecks, check_calls, fit_tools, functions_of
 from learned_router.answers.said import read_said
 from learned_router.answers.schema_checks import DEPTH_CHECKED, SchemaFaults, check_value, leaves_of, same
 
@@ -33,7 +33,7 @@ TRAIN = {"name": "find_train", "description": "Find trains between two stations.
 
 
 def check(arguments: Any, asked: str = "", name: str = "hotel.book_room") -> CallChecks:
-    return check_calls([ToolCall(name, arguments)], read_tools([ROOM, TRAIN]), read_said(asked))
+    return check_calls([ToolCall(name, arguments)], functions_of([ROOM, TRAIN]), read_said(asked))
 
 
 def test_a_call_that_says_what_was_asked_has_no_fault() -> None:
@@ -121,7 +121,7 @@ def test_what_stands_for_a_value_is_a_placeholder_unless_the_request_says_it() -
 
 def test_the_tool_that_the_request_is_about_fits_better() -> None:
     said = read_said("Find me trains between these two stations")
-    offered = read_tools([ROOM, TRAIN])
+    offered = functions_of([ROOM, TRAIN])
     right = fit_tools([ToolCall("find_train", {})], offered, said)
     wrong = fit_tools([ToolCall("hotel.book_room", {})], offered, said)
     assert right.fit > right.fit_of_others

@@ -16,6 +16,7 @@ from learned_router import request_features
 from learned_router.answers import said, text
 from learned_router.answers.said import read_said
 from learned_router.answers.text import read_text
+from learned_router.bounded import Bounded
 from learned_router.request import Message
 from learned_router.request_features import FEATURES, history_features, read_tool, read_tools, text_features
 
@@ -123,8 +124,7 @@ def test_a_tool_changed_in_place_is_read_anew() -> None:
 
 
 def test_so_many_tools_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(request_features, "_met", {})
-    monkeypatch.setattr(request_features, "TOOLS_KEPT", 3)
+    monkeypatch.setattr(request_features, "_met", Bounded(3))
     for number in range(20):
         assert read_tools([{"name": f"f{number}"}])[0].name == f"f{number}"
         assert len(request_features._met) <= 3

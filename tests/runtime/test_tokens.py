@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from learned_router import tokens
+from learned_router.bounded import Bounded
 from learned_router.tokens import Tokens
 
 WORDS = (
@@ -68,8 +69,7 @@ def test_words_from_memory_have_the_tokenizers_ids(ours: Tokens, tokenizer: Toke
 def test_the_memory_is_bounded_and_goes_on_after_it_was_full(
     ours: Tokens, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tokens, "WORDS_KEPT", 10)
-    ours._known.clear()
+    monkeypatch.setattr(ours, "_known", Bounded(10))
     for start in range(0, 60, 7):
         text = " ".join(f"w{number} or" for number in range(start, start + 7))
         assert ours.ids_of(text) == ids_of(tokenizer, text)
