@@ -7,7 +7,7 @@ MIXTRAL := Mixtral-8x7B-Instruct-v0.1
 GPT4 := gpt-4-1106-preview
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint sample encoder distilled encoder-card shipped results readme bench bench-triples bench-gate bench-certify bench-certify-pairs bench-ood bench-monitor bench-peers bench-speed bench-memory speed-peers encoders few-labels sizes training-time js fuzz platforms clean
+.PHONY: demo test lint sample encoder distilled encoder-cards shipped results readme bench bench-triples bench-gate bench-certify bench-certify-pairs bench-ood bench-monitor bench-peers bench-speed bench-memory speed-peers encoders few-labels sizes training-time js fuzz platforms clean
 
 demo: $(VENV)/.train
 	$(BIN)/learned-router demo
@@ -63,12 +63,15 @@ encoder: $(VENV)/.train ## pretrain exported/routing-minilm-l6 again, from the c
 	$(ENCODER)
 
 # The small encoder of size nano: from the same logs and our own sample, whose outcomes it does not read
-distilled: $(VENV)/.train ## distil exported/distilled-minilm-l1 again; an hour or more where bfloat16 is slow
-	$(BIN)/python -m learned_router.training.distill data/sample.jsonl.gz $(ENCODER_LOGS:%=$(CORPORA)/%.jsonl.gz) \
-		--out exported/distilled-minilm-l1
+DISTILLED := $(BIN)/python -m learned_router.training.distill data/sample.jsonl.gz $(ENCODER_LOGS:%=$(CORPORA)/%.jsonl.gz) \
+	--out exported/distilled-minilm-l1
 
-encoder-card: $(VENV)/.train ## measure exported/routing-minilm-l6 as it is, and write its card again
+distilled: $(VENV)/.train ## distil exported/distilled-minilm-l1 again; an hour or more where bfloat16 is slow
+	$(DISTILLED)
+
+encoder-cards: $(VENV)/.train ## measure both encoders as they are, and write their cards again
 	$(ENCODER) --card
+	$(DISTILLED) --card
 
 # Without a gate: it would take the wheel from 29 to 39 MB, and 30 are what it may weigh. Where a mode cannot be proved, by
 # estimate: it is there to be tried, and its card says which modes promise something

@@ -199,18 +199,12 @@ On logs that it has not seen at all, encoders made in the same way without them:
 ## Made by
 
 `python -m learned_router.training.pretrain`, recipe sha256 {about.recipe_sha256[:12]}, seed {about.seed}, {about.created};
-in the repository `make encoder`, and `make encoder-card` for this card alone. Weights it began with: see NOTICE.
+in the repository `make encoder`, and `make encoder-cards` for this card alone. Weights it began with: see NOTICE.
 """
 
 
-def write_distilled_card(
-    folder: Path, about: Pretrained, missed: tuple[float, float], found: Sequence[UnseenFigures]
-) -> str:
-    """Markdown of the card of the distilled encoder in ``folder``.
-
-    missed: share of the variance of held-out texts that it does not repeat, of the middle and the last layer. found: what
-    routers' heads make of it on what it has not seen.
-    """
+def write_distilled_card(folder: Path, about: Pretrained, found: Sequence[UnseenFigures]) -> str:
+    """Markdown of the card of the distilled encoder in ``folder``. found: what heads make of it on what it has not seen."""
     sizes = ", ".join(
         f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in sorted(folder.glob("*.safetensors"))
     )
@@ -228,9 +222,7 @@ It learned from no request that could stand in the calibration or test split of 
 
 ## Measured
 
-Of texts that were held out, it does not repeat {missed[0]:.0%} of the variance of the whole encoder's middle layer, and
-{missed[1]:.0%} of its last one's.
-
+{_missed(about.missed)}
 {_unseen_table(found)}
 ## Limits
 
@@ -240,7 +232,16 @@ Of texts that were held out, it does not repeat {missed[0]:.0%} of the variance 
 ## Made by
 
 `python -m learned_router.training.distill`, recipe sha256 {about.recipe_sha256[:12]}, seed {about.seed}, {about.created};
-in the repository `make distilled`. Weights it began with: see NOTICE.
+in the repository `make distilled`, and `make encoder-cards` for this card alone. Weights it began with: see NOTICE.
+"""
+
+
+def _missed(shares: tuple[float, float] | None) -> str:
+    if shares is None:
+        return "How well it repeats the whole encoder was not kept.\n"
+    middle, last = shares
+    return f"""Of texts that were held out, it does not repeat {middle:.0%} of the variance of the whole encoder's
+middle layer, and {last:.0%} of its last one's.
 """
 
 

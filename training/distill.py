@@ -28,7 +28,7 @@ from transformers import set_seed
 from learned_router.encoder import Packer
 from learned_router.errors import InputError, LearnedRouterError
 from learned_router.training.card import write_distilled_card
-from learned_router.training.distill_texts import Texts, read_texts
+from learned_router.training.distill_texts import FROM_ANSWERS, MADE_UP, Texts, read_texts
 from learned_router.training.fit import (
     EMBED_BATCH_ROWS,
     forget_checkpoints,
@@ -37,7 +37,7 @@ from learned_router.training.fit import (
 )
 from learned_router.training.labelling.label_run import describe_skipped
 from learned_router.training.model import freeze, load_encoder, means_of, widths_of
-from learned_router.training.pretrain import balance, choose_taught, order_tiers, read_outcomes
+from learned_router.training.pretrain import balance, check_learned, choose_taught, order_tiers, read_outcomes
 from learned_router.training.pretrained import LayerShape, Pretrained, read_about, save_pretrained
 from learned_router.training.reader import request_reader
 from learned_router.training.recipe import Recipe, load_recipe
@@ -124,13 +124,10 @@ def ask_teacher(ids: Sequence[list[int]], recipe: Recipe, packer: Packer, consol
     return found
 
 
-def distill(
-    texts: Texts, recipe: Recipe, packer: Packer, out: Path, seed: int, console: Console
-) -> tuple[float, float]:
-    """Teach a small encoder all of the texts but those held out, and write it to ``out``.
+def distill(texts: Texts, recipe: Recipe, packer: Packer, out: Path, seed: int, console: Console) -> Pretrained:
+    """Teach a small encoder all of the texts but those held out, and write it to ``out``, with what is returned.
 
-    Killed, it goes on from its last checkpoint. Returns the share of the variance of held-out texts that it does not
-    repeat, of the middle and of the last layer.
+    Killed, it goes on from its last checkpoint.
     """
     work = out.with_name(f".{out.name}.training")
     work.mkdir(parents=True, exist_ok=True)
@@ -145,7 +142,6 @@ def distill(
     collate = CollateTexts(packer)
     console.print(f"learning from {len(learned):,} texts")
     run_trainer(student, learned, collate, recipe.fit, work / "student", seed=seed, console=console)
-    missed: tuple[float, float] = _missed(student.cpu().eval(), held, collate)
     about = Pretrained(
         encoder=recipe.encoder.name,
         layers=recipe.encoder.layers,
@@ -157,10 +153,11 @@ def distill(
         seed=seed,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         shape=SHAPE,
+        missed=_missed(student.cpu().eval(), held, collate),
     )
     save_pretrained(student, load_encoder(recipe.encoder), out, about)
     forget_checkpoints(work)
-    return missed
+    return about
 
 
 def small_encoder(recipe: Recipe) -> nn.Module:
@@ -207,6 +204,9 @@ def main() -> int:
     parser.add_argument("--excerpts", type=int, default=EXCERPTS, help="pieces of answers to learn from")
     parser.add_argument("--tool-calls", type=int, default=TOOL_CALLS, help="made-up tool calls to learn from")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--card", action="store_true", help="measure the encoder that is there, and write its card alone"
+    )
     arguments = parser.parse_args()
     console = Console()
     try:
@@ -217,18 +217,19 @@ def main() -> int:
             console.print(f"skipped: {describe_skipped(skipped)}", highlight=False, markup=False)
         if not taught:
             raise InputError("no request is left to learn from; give paired logs")
-        packer = request_reader(recipe).packer
-        texts = read_texts(
-            taught,
-            arguments.logs,
-            packer,
-            recipe.view,
-            excerpts=arguments.excerpts,
-            tools=arguments.tool_calls,
-            seed=arguments.seed,
-        )
-        missed = distill(texts, recipe, packer, arguments.out, arguments.seed, console)
-        write_measured_card(labels, taught, missed, recipe, arguments.out, arguments.seed, console)
+        if not arguments.card:
+            packer = request_reader(recipe).packer
+            texts = read_texts(
+                taught,
+                arguments.logs,
+                packer,
+                recipe.view,
+                excerpts=arguments.excerpts,
+                tools=arguments.tool_calls,
+                seed=arguments.seed,
+            )
+            distill(texts, recipe, packer, arguments.out, arguments.seed, console)
+        write_measured_card(labels, taught, recipe, arguments.out, arguments.seed, console)
     except LearnedRouterError as error:
         print(error, file=sys.stderr)
         return 2
@@ -238,20 +239,22 @@ def main() -> int:
 def write_measured_card(
     labels: Sequence[Label],
     taught: Sequence[Label],
-    missed: tuple[float, float],
     recipe: Recipe,
     out: Path,
     seed: int,
     console: Console,
 ) -> None:
-    """Measure heads on the small encoder and on the whole one, on requests that neither it nor they have seen; write both
-    to its card."""
+    """Measure heads on the small encoder in ``out`` and on the whole one, on requests that neither it nor they have seen;
+    write both to its card. Raises InputError when it learned from other requests than ``taught``."""
+    about = read_about(out)
+    requests = {source: count for source, count in about.requests.items() if source not in (FROM_ANSWERS, MADE_UP)}
+    check_learned(out, requests, taught, "the logs with which it was distilled")
     scored = [label for label in taught if label.quality]
     models = order_tiers(scored)
     fold = [label for label in labels if label.split == "calibration" and label.quality]
     whole = msgspec.structs.replace(recipe, encoder=msgspec.structs.replace(recipe.encoder, layers=0))
     found = measure_unseen(out, recipe.encoder.name, balance(scored), fold, models, whole, seed=seed, console=console)
-    (out / "README.md").write_text(write_distilled_card(out, read_about(out), missed, found), encoding="utf-8")
+    (out / "README.md").write_text(write_distilled_card(out, about, found), encoding="utf-8")
 
 
 if __name__ == "__main__":

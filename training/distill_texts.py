@@ -32,6 +32,9 @@ LIBRARIES: Final = {
 }
 # names of packages where they are not those of modules
 DISTRIBUTIONS: Final = {"sklearn": "scikit-learn"}
+# Beside the logs, what an encoder's texts are told to be from
+FROM_ANSWERS: Final = "excerpts of those requests' answers"
+MADE_UP: Final = "made-up calls of libraries' functions"
 EXCERPT_CHARS: Final = (40, 80, 150, 300, 500)
 LEAST_ANSWER_CHARS: Final = 40
 MOST_TOOLS: Final = 6
@@ -80,12 +83,12 @@ def read_texts(
     # reading them takes half a minute, so only where calls are asked for
     functions = {name: list(read_functions(name)) for name in LIBRARIES} if tools else {}
     ids += [pack(make_view(request, view))[0] for request in make_tool_calls(functions, chosen, tools, rng)]
-    listed = {"excerpts of those requests' answers": len(chosen), "made-up calls of libraries' functions": tools}
+    listed = {FROM_ANSWERS: len(chosen), MADE_UP: tools}
     libraries = ", ".join(f"{name} {version(DISTRIBUTIONS.get(name, name))}: {LIBRARIES[name]}" for name in LIBRARIES)
     return Texts(
         ids,
         {**dict(sources.most_common()), **{name: count for name, count in listed.items() if count}},
-        {**licences, "made-up calls of libraries' functions": libraries} if tools else licences,
+        {**licences, MADE_UP: libraries} if tools else licences,
     )
 
 

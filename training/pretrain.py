@@ -172,6 +172,20 @@ def count_sources(labels: Sequence[Label]) -> dict[str, int]:
     return dict(Counter(label.source or "unnamed" for label in labels).most_common())
 
 
+def check_learned(out: Path, told: Mapping[str, int], taught: Sequence[Label], wanted: str) -> dict[str, int]:
+    """How many of ``taught`` each source has; told: how many the encoder in ``out`` learned from.
+
+    Raises InputError, which says what is wanted instead, where they are not the same: then nobody knows which requests
+    the encoder has not seen.
+    """
+    learned = count_sources(taught)
+    if learned != told:
+        raise InputError(
+            f"{out}: this encoder learned from {dict(told)}, and these logs teach {learned}; give {wanted}"
+        )
+    return learned
+
+
 def write_measured_card(
     labels: Sequence[Label], taught: Sequence[Label], recipe: Recipe, out: Path, seed: int, console: Console
 ) -> None:
@@ -180,11 +194,7 @@ def write_measured_card(
     Raises InputError when it learned from other requests than ``taught``: then nobody knows which it has not seen.
     """
     about = read_about(out)
-    if (learned := count_sources(taught)) != about.requests:
-        raise InputError(
-            f"{out}: this encoder learned from {about.requests}, and these logs teach {learned}; "
-            "give the logs, and --leave-out, with which it was pretrained"
-        )
+    learned = check_learned(out, about.requests, taught, "the logs, and --leave-out, with which it was pretrained")
     models = [tier for tier in order_tiers(taught) if not tier.startswith(EASE)]
     fold = [label for label in labels if label.split == "calibration" and (label.source or "unnamed") in learned]
     found = measure_unseen(out, about.encoder, balance(taught), fold, models, recipe, seed=seed, console=console)

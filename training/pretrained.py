@@ -37,7 +37,8 @@ class Pretrained(msgspec.Struct, frozen=True, kw_only=True):
     """encoder: name of the encoder it began with; layers: how many of its layers it keeps, 0 for all.
 
     shape: of its layers, where those of a distilled one are others than the encoder's. max_tokens: of the views it learned
-    from. requests: by source; licences: by source. models: heads it learned with, 0 of a distilled one.
+    from. requests: by source; licences: by source. models: heads it learned with, 0 of a distilled one. missed: the shares
+    of the variance of held-out texts that a distilled one does not repeat, of the encoder's middle and last layer.
     """
 
     encoder: str
@@ -50,6 +51,7 @@ class Pretrained(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     created: str
     shape: LayerShape | None = None
+    missed: tuple[float, float] | None = None
 
 
 def find_pretrained(name: Path | str) -> Path | None:

@@ -16,9 +16,10 @@ from rich.console import Console
 
 from learned_router.training.evaluation import Estimate, to_estimate
 from learned_router.training.fit import fit, predict
+from learned_router.training.heads import USUAL_STRENGTH
 from learned_router.training.metrics import apgr, bootstrap, trace_curve
 from learned_router.training.reader import request_reader
-from learned_router.training.recipe import Recipe
+from learned_router.training.recipe import FitKnobs, Recipe
 from learned_router.training.records import Label
 
 # A pair of models counts when this many requests of a source were answered by both
@@ -57,8 +58,9 @@ def measure_unseen(
     """Figures of every source of ``fold`` that has a pair of models to tell apart.
 
     The heads that pretraining leaves behind are not what a router gets, so a head for each of ``models`` is fitted anew on
-    either encoder, as it is. taught: labels to fit them on. fold: labels to measure on. models: names of tiers that end in
-    "@ source". recipe: of pretraining; its view and strengths of the heads are used.
+    either encoder, as it is: of one strength, and on whole requests, since for so many heads more of both takes hours.
+    taught: labels to fit them on. fold: labels to measure on. models: names of tiers that end in "@ source". recipe: of
+    pretraining; its view is used.
     """
     encoders = (str(pretrained), plain)
     # of heads alone there are no checkpoints; whatever lies at this place is not read as some
@@ -97,7 +99,7 @@ def _predict(
     alone = msgspec.structs.replace(
         recipe,
         encoder=msgspec.structs.replace(recipe.encoder, name=encoder),
-        fit=msgspec.structs.replace(recipe.fit, epochs=0),
+        fit=FitKnobs(epochs=0, head_strengths=(USUAL_STRENGTH,), bare_share=0.0, step_dropout=0.0),
     )
     reader = request_reader(alone)
     net = fit(taught, reader, alone, checkpoints, seed=seed, tiers=models, console=console)
