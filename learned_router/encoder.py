@@ -13,6 +13,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from learned_router.errors import ArtifactError
+from learned_router.failures import describe
 from learned_router.graph_file import check_graph
 from learned_router.request_features import FEATURES
 from learned_router.tokens import Tokens
@@ -141,7 +142,7 @@ class Encoder:
             graph_inputs, graph_outputs = self._session.get_inputs(), self._session.get_outputs()
             found = tuple(i.name for i in graph_inputs), tuple(o.name for o in graph_outputs)
         except Exception as error:  # onnxruntime has no public base class for what it raises here
-            raise ArtifactError(f"{name} cannot be loaded ({_first_line(error)}); export the artifact again") from None
+            raise ArtifactError(f"{name} cannot be loaded ({describe(error)}); export the artifact again") from None
         if (set(found[0]), set(found[1])) != (set(INPUTS), set(OUTPUTS)):
             raise ArtifactError(
                 f"{name} has inputs and outputs {str(found)[:200]}; it must have {INPUTS} and {OUTPUTS}; "
@@ -163,7 +164,7 @@ class Encoder:
             (_, tiers), (_, steps), (_,) = (output.shape for output in found)
         except Exception as error:  # onnxruntime again; or outputs of other ranks
             raise ArtifactError(
-                f"{self._name} cannot decide a request ({_first_line(error)}); export the artifact again"
+                f"{self._name} cannot decide a request ({describe(error)}); export the artifact again"
             ) from None
         if not all(np.isfinite(output).all() for output in found):
             raise ArtifactError(f"{self._name} predicts numbers that are not finite; export the artifact again")
@@ -220,7 +221,3 @@ def _open_session(graph: bytes, threads: int) -> ort.InferenceSession:
     # it keeps the file's bytes, as many again as the graph takes, for a change of providers that never comes
     session._model_bytes = None
     return session
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

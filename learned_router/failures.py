@@ -1,4 +1,7 @@
-"""Count what failed while deciding, and tell the log without flooding it. Knows nothing of requests or artifacts."""
+"""Errors of other libraries: which are ours to answer, in what words, and how many there were.
+
+Tells the log without flooding it. Knows nothing of requests or artifacts.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ from learned_router.forking import call_under_way
 LOG: Final = logging.getLogger("learned_router")
 # A broken session fails on every call; the log is told of each kind of failure at most this often.
 SECONDS_BETWEEN_WARNINGS: Final = 60.0
+# Where the class of a panic in tokenizers' Rust says it is from; it is no Exception.
+RUST_PANICS: Final = "pyo3_runtime"
 
 
 class Errors(msgspec.Struct, frozen=True):
@@ -47,6 +52,11 @@ class Failures:
             LOG.warning(
                 "%s: a call could not be decided (%s); the top tier takes it; %d so far", router, told, errors.count
             )
+
+
+def ends_all(error: BaseException) -> bool:
+    """Whether an error is meant to end the process, as the user's or the system's is: no Exception, and no panic of Rust."""
+    return not isinstance(error, Exception) and type(error).__module__ != RUST_PANICS
 
 
 def describe(error: BaseException) -> str:

@@ -15,14 +15,13 @@ from learned_router.answer import parse_output
 from learned_router.artifact import Artifact, Config, read_artifact, shipped_artifact
 from learned_router.encoder import Prediction
 from learned_router.errors import ArtifactError, InferenceError, InputError, LearnedRouterError
-from learned_router.failures import Errors, Failures, describe
+from learned_router.failures import Errors, Failures, describe, ends_all
 from learned_router.gate import Acceptance
 from learned_router.loaded import Decision, Loaded, Options
 from learned_router.memory import give_back
 from learned_router.policy import Mode, Reason
 from learned_router.request import Request, kind_of, parse_request
 from learned_router.signature import PublicKey
-from learned_router.tokens import RUST_PANICS
 
 
 class Router:
@@ -319,8 +318,8 @@ def _telling(loaded: Loaded) -> Iterator[None]:
     except LearnedRouterError:
         raise
     except BaseException as error:  # what onnxruntime raises has no class of its own
-        if not isinstance(error, Exception) and type(error).__module__ != RUST_PANICS:
-            raise  # the user, or whoever ends the process
+        if ends_all(error):
+            raise
         raise InferenceError(f"{loaded.name}: a call could not be decided ({describe(error)})") from error
 
 

@@ -16,9 +16,8 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from learned_router.bounded import Bounded
 from learned_router.errors import ArtifactError
+from learned_router.failures import describe, ends_all
 
-# Where the class of a panic in tokenizers' Rust says it is from; it is no Exception.
-RUST_PANICS: Final = "pyo3_runtime"
 # some 200 bytes each; English needs a few thousand for nine words of ten
 WORDS_KEPT: Final = 16_384
 # a longer one is an address or a hash, and will not come again
@@ -51,10 +50,9 @@ class Tokens:
         try:
             tokenizer = Tokenizer.from_buffer(content)
         except BaseException as error:  # bare Exception for anything wrong with the file, or a panic of its Rust
-            if not isinstance(error, Exception) and type(error).__module__ != RUST_PANICS:
+            if ends_all(error):
                 raise
-            told = str(error)[:200]
-            raise ArtifactError(f"{name}: no tokenizer in it ({told}); export the artifact again") from None
+            raise ArtifactError(f"{name}: no tokenizer in it ({describe(error)}); export the artifact again") from None
         return cls(tokenizer)
 
     @property
