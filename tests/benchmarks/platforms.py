@@ -83,7 +83,8 @@ def run_tests(python: Path) -> Tested:
     made = subprocess.run(["make", f"VENV={place}", f"PYTHON={python}", f"{place}/.dev"], cwd=ROOT, check=False)
     if made.returncode:
         raise SystemExit(f"{python}: no environment can be made with it; see above")
-    command = [place / "bin" / "python", "-m", "pytest", "-q", *TESTS]
+    # not more quietly than pyproject.toml says, or there is no last line with the counts
+    command = [place / "bin" / "python", "-m", "pytest", *TESTS]
     told = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, "CI": "true"}
     )
