@@ -124,8 +124,8 @@ def ask_teacher(ids: Sequence[list[int]], recipe: Recipe, packer: Packer, consol
     return found
 
 
-def distill(texts: Texts, recipe: Recipe, packer: Packer, out: Path, seed: int, console: Console) -> Pretrained:
-    """Teach a small encoder all of the texts but those held out, and write it to ``out``, with what is returned.
+def distill(texts: Texts, recipe: Recipe, packer: Packer, out: Path, seed: int, console: Console) -> None:
+    """Teach a small encoder all of the texts but those held out, and write it to ``out``.
 
     Killed, it goes on from its last checkpoint.
     """
@@ -157,7 +157,6 @@ def distill(texts: Texts, recipe: Recipe, packer: Packer, out: Path, seed: int, 
     )
     save_pretrained(student, load_encoder(recipe.encoder), out, about)
     forget_checkpoints(work)
-    return about
 
 
 def small_encoder(recipe: Recipe) -> nn.Module:
