@@ -152,6 +152,15 @@ def test_every_good_answer_is_there_and_every_failure_has_its_reason(
     assert all(place.startswith("record ") for places in done.runs["small"].failed.places.values() for place in places)
 
 
+def test_failures_of_many_kinds_in_a_row_do_not_close_a_tier_at_its_first_404(
+    model: ModelServer, tmp_path: Path
+) -> None:
+    model.play = play
+    done = ask(model, tmp_path, ["good", "400", "redirect", "404", "401", "404", "good again"])
+    assert done.runs["small"].closed is None
+    assert done.runs["small"].answered == 2
+
+
 @pytest.mark.parametrize("fault", ["429", "500", "503", "garbage", "half a body", "reset"])
 def test_a_passing_failure_is_retried_until_answered(model: ModelServer, tmp_path: Path, fault: str) -> None:
     def once(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> bool:

@@ -13,10 +13,10 @@ from typing import Any, Final
 from learned_router.errors import InputError
 from learned_router.pricing import Price
 from learned_router.training.collecting.ask import Answer, Asker, Patience
-from learned_router.training.collecting.ask_tiers import CLOSING, IN_A_ROW, IN_A_ROW_OTHER
 from learned_router.training.collecting.budget import Budget, body_tokens, charged_tokens
 from learned_router.training.collecting.channels import open_channel
 from learned_router.training.collecting.endpoints import Endpoint
+from learned_router.training.collecting.giving_up import FailuresInARow
 from learned_router.training.collecting.pace import Pace
 from learned_router.training.records import Output
 
@@ -55,7 +55,7 @@ class ModelAsker:
         self._runner = asyncio.Runner()
         self._drift = 1.0  # the most tokens that the server has counted for one by the rule
         self._formless = False
-        self._answered = self._in_a_row = 0
+        self._in_a_row = FailuresInARow(at_once={"key_refused", "not_found"})
 
     def __enter__(self) -> ModelAsker:
         return self
@@ -110,17 +110,12 @@ class ModelAsker:
     def _why_closed(self, answer: Answer) -> str:
         """Why nothing more is to be asked; empty while there is no reason."""
         if answer.output is not None:
-            self._answered += 1
-            self._in_a_row = 0
+            self._in_a_row.end()
             return ""
-        if answer.reason in OF_ITS_OWN:
-            return ""
-        self._in_a_row += 1
-        at_once = answer.reason in CLOSING or (answer.reason in {"key_refused", "not_found"} and not self._answered)
-        if not at_once and self._in_a_row < IN_A_ROW.get(answer.reason, IN_A_ROW_OTHER):
+        if answer.reason in OF_ITS_OWN or not self._in_a_row.add(answer.reason):
             return ""
         return (
-            f"{self._option}: {self._endpoint.url} is asked no further after {self._in_a_row} failures in a row, "
+            f"{self._option}: {self._endpoint.url} is asked no further after {self._in_a_row.total} failures in a row, "
             f"the last {answer.reason}: {answer.detail}. What it has answered is kept; check the URL, the model's name "
             "and the key, and run again"
         )

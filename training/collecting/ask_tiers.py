@@ -21,14 +21,11 @@ from learned_router.training.collecting.budget import Budget, charged_tokens
 from learned_router.training.collecting.channels import Channel, open_channel
 from learned_router.training.collecting.collect_plan import Plan, Question
 from learned_router.training.collecting.endpoints import CollectTier
+from learned_router.training.collecting.giving_up import FailuresInARow
 from learned_router.training.collecting.journal import Journal
 from learned_router.training.collecting.pace import Pace
 from learned_router.training.records import Output, Skipped
 
-CLOSING: Final = frozenset({"quota_spent"})  # no further request can succeed
-# A tier is asked no further after so many failures in a row: whatever is wrong there, it is wrong for all.
-IN_A_ROW: Final = {"key_refused": 3, "not_found": 3, "not_connected": 20, "timeout": 20, "rate_limited": 20}
-IN_A_ROW_OTHER: Final = 50
 SCANNED_AT_ONCE: Final = 100  # records read before others may go on: reading must not hold up answers that arrive
 
 
@@ -63,7 +60,6 @@ class TierRun(msgspec.Struct):
     expected_usd: float = 0.0  # of what was answered: how far expectations are off
     uncounted: int = 0
     cut: int = 0
-    in_a_row: int = 0
     closed: str | None = None
     notes: list[str] = msgspec.field(default_factory=list)
 
@@ -99,6 +95,7 @@ class Collection:
         self._options = options
         self._progress = progress
         self._interrupted = False
+        self._in_a_row = {tier.name: FailuresInARow(at_once={"key_refused"}) for tier in tiers}
         self._workers: list[tuple[asyncio.Task[None], Asker]] = []
         self.runs = {tier.name: TierRun() for tier in tiers}
 
@@ -183,7 +180,7 @@ class Collection:
             assert tier.price is not None
             run.expected_usd += tier.price.cost_usd(asked.input_tokens, expected)
             run.answered += 1
-            run.in_a_row = 0
+            self._in_a_row[tier.name].end()
             self._progress.advance(tier.name, self._budget.spent_usd)
 
     def _to_reserve(self, tier: CollectTier, asked: Question, expected_output: int) -> float:
@@ -198,10 +195,9 @@ class Collection:
     def _note_failure(self, tier: CollectTier, asked: Question, answer: Answer) -> None:
         run = self.runs[tier.name]
         run.failed.add(answer.reason, f"record {asked.record.id}: {answer.detail}")
-        run.in_a_row += 1
-        refused_at_once = answer.reason == "key_refused" and not run.answered
-        if answer.reason in CLOSING or refused_at_once or run.in_a_row >= IN_A_ROW.get(answer.reason, IN_A_ROW_OTHER):
-            run.closed = run.closed or _why_closed(tier, answer, run.in_a_row)
+        in_a_row = self._in_a_row[tier.name]
+        if in_a_row.add(answer.reason):
+            run.closed = run.closed or _why_closed(tier, answer, in_a_row.total)
             self._progress.tell(f"{tier.name}: {run.closed}")
 
     @contextlib.contextmanager
