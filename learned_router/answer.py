@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from learned_router.errors import InputError
-from learned_router.request import kind_of, text_of
+from learned_router.request import function_of, kind_of, text_of
 
 # More calls than this, or tokens with a probability, or parts or characters of a text, is a model that ran away: the rest is
 # not read.
@@ -217,8 +217,7 @@ def _parse_call(call: Any, place: str) -> ToolCall:
         return call
     if not isinstance(call, Mapping):
         raise InputError(f"{place} is {kind_of(call)}; it must be an object with 'function' or 'name'")
-    inner = call.get("function")
-    function: Mapping[Any, Any] = inner if isinstance(inner, Mapping) else call
+    function = function_of(call)
     name, arguments = function.get("name"), function.get("arguments")
     if not isinstance(name, str):
         raise InputError(f"{place}.name is {kind_of(name)}; it must be text")

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from learned_router.request import Message, is_mapping, message_text, text_of
+from learned_router.bounded import is_bounded
+from learned_router.request import Message, function_of, message_text, text_of
 
 # Characters of a hash in hexadecimal: by chance, one of 10 billion changed schemas would pass for the recorded one
 FINGERPRINT_CHARS: Final = 16
@@ -47,7 +48,7 @@ class Fingerprints(msgspec.Struct, frozen=True):
 
 def tool_name(tool: Mapping[str, Any]) -> str:
     """A tool's name, "" where it has none."""
-    return text_of(_function(tool), "name")
+    return text_of(function_of(tool), "name")
 
 
 def tool_fingerprint(tool: Mapping[str, Any]) -> str | None:
@@ -57,10 +58,10 @@ def tool_fingerprint(tool: Mapping[str, Any]) -> str | None:
     The wrapper ``{"type": "function", "function": …}`` and fields that are null do not.
     None for what cannot be read: larger or deeper than the limits, endless, or no JSON.
     """
-    function = {key: value for key, value in islice(_function(tool).items(), VALUES_READ) if value is not None}
+    function = {key: value for key, value in islice(function_of(tool).items(), VALUES_READ) if value is not None}
     if function.get("type") == "function":  # of the flat shape, as the responses API has it
         del function["type"]
-    if not _is_bounded(function):
+    if not is_bounded(function, VALUES_READ, DEPTH_READ):
         return None
     try:
         return _short_hash(_encoder.encode(function))
@@ -90,29 +91,6 @@ def prompt_fingerprint(messages: Sequence[Message]) -> str | None:
     """Hash of the first system prompt; None where there is none."""
     text = next((message_text(m) for m in messages if m.role in ("system", "developer")), "")
     return _short_hash(text.encode("utf-8", "replace")) if text else None
-
-
-def _function(tool: Mapping[str, Any]) -> Mapping[str, Any]:
-    inner = tool.get("function")
-    return inner if is_mapping(inner) else tool
-
-
-def _is_bounded(value: Any) -> bool:
-    """Whether a value is of so few parts, nested so little, that it is surely finite."""
-    left = VALUES_READ
-    waiting: list[Any] = [value]
-    for _ in range(DEPTH_READ):
-        deeper: list[Any] = []
-        for item in waiting:
-            inner = item.values() if isinstance(item, dict) else item
-            left -= len(inner)
-            if left < 0:
-                return False
-            deeper += [part for part in inner if isinstance(part, dict | list | tuple)]
-        if not deeper:
-            return True
-        waiting = deeper
-    return False
 
 
 def _short_hash(content: bytes) -> str:

@@ -158,6 +158,12 @@ def is_mapping(value: Any) -> TypeGuard[Mapping[Any, Any]]:
     return type(value) is dict or isinstance(value, Mapping)
 
 
+def function_of(tool_or_call: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a tool, or a call of one, says of its function: in ``{"type": "function", "function": {...}}`` or flat."""
+    inner = tool_or_call.get("function")
+    return inner if is_mapping(inner) else tool_or_call
+
+
 def kind_of(value: Any) -> str:
     """What was found where something else was wanted, for a message."""
     return "absent" if value is None else f"of type {type(value).__name__}"

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any, Final, Generic, TypeVar
 
+from learned_router.bounded import is_bounded
 from learned_router.errors import InputError
 from learned_router.forking import call_under_way
 
@@ -19,7 +20,6 @@ Kept = TypeVar("Kept")
 BYTES_KEPT: Final = 65_536
 VALUES_KEPT: Final = 2_000
 DEPTH_KEPT: Final = 64
-_HOLDS_OTHERS: Final = frozenset((dict, list, tuple))
 
 
 class RequestCache(Generic[Kept]):
@@ -36,7 +36,7 @@ class RequestCache(Generic[Kept]):
     def key_of(self, *parts: Any) -> bytes | None:
         """A key that two requests share only if they are the same in every value and type; None where there is no cache,
         or a part is too large or of a type that cannot be compared that way (then it is decided anew each time)."""
-        if not self._size or not _is_bounded(parts):
+        if not self._size or not is_bounded(parts, VALUES_KEPT, DEPTH_KEPT):
             return None
         try:
             # marshal tells 1 from 1.0 and True, and None from NaN, which JSON does not, and takes a fifth of its time;
@@ -68,24 +68,3 @@ class RequestCache(Generic[Kept]):
 
     def __len__(self) -> int:
         return len(self._kept)
-
-
-def _is_bounded(value: tuple[Any, ...]) -> bool:
-    """Whether a value is within the limits when all that stands in it twice is counted twice, as marshal writes it.
-
-    A schema whose references were resolved may hold itself twice: written out, it is 2^2000 of them.
-    """
-    left = VALUES_KEPT
-    waiting: list[Any] = [value]
-    for _ in range(DEPTH_KEPT):
-        deeper: list[Any] = []
-        for item in waiting:
-            inner = item.values() if type(item) is dict else item
-            left -= len(inner)
-            if left < 0:
-                return False
-            deeper += [part for part in inner if type(part) in _HOLDS_OTHERS]
-        if not deeper:
-            return True
-        waiting = deeper
-    return False

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from learned_router.bounded import Bounded
-from learned_router.request import Message, is_mapping, message_text, text_of
+from learned_router.request import Message, function_of, is_mapping, message_text, text_of
 
 # A schema is walked this far and no further, so that a hostile one costs microseconds.
 TOOLS_READ: Final = 32
@@ -180,8 +180,7 @@ def _read_or_remember(tool: Mapping[str, Any]) -> Tool:
 
 
 def read_tool(tool: Mapping[str, Any]) -> Tool:
-    inner = tool.get("function")
-    function: Mapping[str, Any] = inner if is_mapping(inner) else tool
+    function = function_of(tool)
     name = text_of(function, "name")[:DESCRIPTION_CHARS]
     about = text_of(function, "description")[:DESCRIPTION_CHARS]
     schema = function.get("parameters")

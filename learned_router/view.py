@@ -15,7 +15,7 @@ import msgspec
 
 from learned_router.answer import Output, ToolCall
 from learned_router.answers.features import ANSWER_FEATURES, read_features
-from learned_router.request import Message, Request, message_text, wants_json
+from learned_router.request import Message, Request, function_of, message_text, wants_json
 from learned_router.request_features import (
     DESCRIPTION_CHARS,
     FEATURES,
@@ -256,8 +256,7 @@ def _previous(before: Sequence[Message], last: Message, limit: int) -> str:
 def _call_name(message: Message) -> str:
     for call in message.tool_calls or ():
         if isinstance(call, Mapping):
-            function = call.get("function")
-            name = function.get("name") if isinstance(function, Mapping) else call.get("name")
+            name = function_of(call).get("name")
             if isinstance(name, str):
                 return name[:DESCRIPTION_CHARS]
     return ""

@@ -25,7 +25,7 @@ from learned_router.answers.schema_checks import (
     leaves_of,
     same,
 )
-from learned_router.request import text_of
+from learned_router.request import function_of, text_of
 
 CALLS_CHECKED: Final = 64
 TOOLS_CHECKED: Final = 64
@@ -102,8 +102,7 @@ def functions_of(tools: Sequence[Mapping[str, Any]], most: int | None = TOOLS_CH
     """The functions offered by name, the first ``most`` of them, or all."""
     named = {}
     for tool in tools[:most]:
-        inner = tool.get("function")
-        function: Mapping[str, Any] = inner if isinstance(inner, Mapping) else tool
+        function = function_of(tool)
         named[text_of(function, "name")] = function
     named.pop("", None)
     return named
