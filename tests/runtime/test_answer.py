@@ -100,11 +100,11 @@ def test_arguments_and_names_too_long_for_any_tool_are_not_read_to_their_end() -
 def test_a_hundred_million_characters_are_answered_in_no_time() -> None:
     part = {"type": "text", "text": "é" * 1_000}
     huge = [{"content": [part] * 100_000}, {"content": [{"text": "a"}] * 1_000_000}, "é" * 100_000_000]
-    began = time.perf_counter()
+    began = time.process_time()
     for output in huge:
         parse_output(output)
     # 2.3 s without a limit, 0.02 s with it
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def test_calls_beyond_the_limit_are_not_read() -> None:

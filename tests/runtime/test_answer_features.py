@@ -173,13 +173,13 @@ def test_a_million_characters_take_bounded_time(unit: str) -> None:
         "description": text,
         "parameters": {"properties": {"a": {"description": text, "enum": [text]}}},
     }
-    start = time.perf_counter()
+    start = time.process_time()
     values = [
         *see(text, text).values(),
         *see("{" + text, response_format=FORMAT).values(),
         *see(Output(tool_calls=[ToolCall(text, {"a": text, text: [text] * 300})] * 16), text, tools=[tool]).values(),
     ]
-    assert time.perf_counter() - start < 3.0
+    assert time.process_time() - start < 3.0
     assert all(map(math.isfinite, values))
 
 
@@ -196,10 +196,10 @@ PATTERNS = {
 def test_no_expression_takes_longer_than_a_long_text_allows(name: str) -> None:
     for unit in ("1 + 1 = ", "(", "a ", "\\frac{", "-", "1", " ", "\n", "1x", "1 - ", "1,111", "A) x\n", "$ ", "YYYY-"):
         text = (unit * 200_000)[:200_000] + "!"
-        start = time.perf_counter()
+        start = time.process_time()
         for _ in PATTERNS[name].finditer(text):
             pass
-        assert time.perf_counter() - start < 2.0, unit
+        assert time.process_time() - start < 2.0, unit
 
 
 def test_the_same_answer_gives_the_same_features() -> None:

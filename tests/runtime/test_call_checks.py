@@ -159,14 +159,14 @@ def test_values_and_schemas_without_end_take_no_time() -> None:
         wide = [wide] * 64
     endless: dict[str, Any] = {}
     endless["a"] = endless
-    start = time.perf_counter()
+    start = time.process_time()
     for value in (wide, endless, {"a": wide}):
         check_value(value, loop)
         check_value(value, {"items": loop})
         assert same(value, value)
         assert len(list(leaves_of(value))) <= 512
         check({"city": value, "nights": value}, "x")
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 @pytest.mark.parametrize(

@@ -321,17 +321,17 @@ HOSTILE_SCHEMAS = [
 @pytest.mark.parametrize("schema", HOSTILE_SCHEMAS)
 def test_a_hostile_schema_takes_no_time(router: Router, schema: dict[str, Any]) -> None:
     tools = [{"type": "function", "function": {"name": "count", "parameters": schema}}]
-    began = time.perf_counter()
+    began = time.process_time()
     found = router.accept(REQUEST, call("count", json.dumps({"what": "a" * 50_000 + "!"})), tools=tools)
     assert isinstance(found, Acceptance)
-    assert time.perf_counter() - began < 2.0  # a pattern that was run would take years
+    assert time.process_time() - began < 2.0  # a pattern that was run would take years
 
 
 @pytest.mark.parametrize("text", ["x" * 1_000_000, "{" * 1_000_000, "(" * 500_000, "1 + 1 = " * 125_000, "\ud800" * 9])
 def test_a_million_characters_are_judged_in_bounded_time(router: Router, text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     assert isinstance(router.accept({"messages": [{"role": "user", "content": text}]}, text), Acceptance)
-    assert time.perf_counter() - began < 5.0
+    assert time.process_time() - began < 5.0
 
 
 any_text = st.text(st.characters(), max_size=30) | st.sampled_from(

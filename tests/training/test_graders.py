@@ -547,10 +547,10 @@ def test_the_frontier_is_right_by_definition_unless_it_said_nothing() -> None:
     "source", ["9**9**9", "2**(10**9)", "(" * 3000, "x" * 10_000, "__import__('os')", "[] + []", "1/0"]
 )
 def test_evaluating_hostile_text_ends_without_a_value(source: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(NotAValueError):
         evaluate(source)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 anything = st.recursive(
@@ -611,9 +611,9 @@ def test_a_million_characters_are_graded_in_bounded_time(text: str) -> None:
         {"answer": "some label"},
     ]
     references += [{"answer": "words " * 50}, {"answer": "B", "answer_index": 1}, {"json": {"a": 1}}, {"no_call": True}]
-    began = time.perf_counter()
+    began = time.process_time()
     for reference in references:
         grade_by_reference(record(reference, question=OPTIONS), Output(text=text))
     grade_by_agreement(record(question=text), Output(text=text), Output(text=text))
     stated_answer(text)
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3

@@ -106,10 +106,10 @@ def test_any_record_has_one_of_the_ten_steps(messages: Any, tools: Any, response
 
 @pytest.mark.parametrize("text", ["\n", " ", ".", "a", "'", "plan ", '"error" : ', "1 "])
 def test_no_message_makes_the_rules_slow(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for role in ("user", "tool"):
         infer_step(record(Message("system", text * 9000), Message(role, text * 9000)))
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def test_a_long_message_is_read_at_its_ends_in_time_that_does_not_grow() -> None:
