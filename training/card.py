@@ -254,9 +254,8 @@ def _unseen_table(found: Sequence[UnseenFigures]) -> str:
         for row in found
     )
     return f"""A head for each model, fitted on the requests above on this encoder as it is, and on the plain one that it
-began with; measured on requests of the same logs that neither has seen (the calibration split): mean APGR over the ordered
-pairs of a log's models with a gap between them, 95 % intervals from resamples of whole groups; – where a resample leaves one
-of its pairs no gap, which APGR is a share of.
+began with; measured on requests of the same logs that neither has seen (the calibration split): APGR of all ordered
+pairs of a log's models with a gap between them, each pair weighed by its gap, 95 % intervals from resamples of whole groups.
 
 | source | requests | pairs | this encoder | the plain one | difference |
 |---|---|---|---|---|---|

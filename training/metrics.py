@@ -85,8 +85,13 @@ def apgr(curve: Curve) -> Any:
     integrates over a grid by trapezoids; the area is the limit of both, needs no choice of grid, and gives a random
     order exactly 0.5. nan where there is no gap. Source: RouteLLM (Ong et al. 2024), section 3.
     """
-    area = np.sum(np.diff(curve.share) * (curve.gain[..., 1:] + curve.gain[..., :-1]), axis=-1) / 2
-    return _plain(area / curve.gap)
+    return _plain(mean_gain(curve) / curve.gap)
+
+
+def mean_gain(curve: Curve) -> Floats:
+    """Mean quality above always-small over shares from 0 to 1, (…): the exact area under the curve."""
+    area: Floats = np.sum(np.diff(curve.share) * (curve.gain[..., 1:] + curve.gain[..., :-1]), axis=-1) / 2
+    return area
 
 
 def cpt(curve: Curve, fraction: float) -> Any:

@@ -17,7 +17,7 @@ from rich.console import Console
 from learned_router.training.evaluation import Estimate, to_estimate
 from learned_router.training.fit import fit, predict
 from learned_router.training.heads import USUAL_STRENGTH
-from learned_router.training.metrics import apgr, bootstrap, trace_curve
+from learned_router.training.metrics import bootstrap, mean_gain, trace_curve
 from learned_router.training.reader import request_reader
 from learned_router.training.recipe import FitKnobs, Recipe
 from learned_router.training.records import Label
@@ -30,7 +30,7 @@ RESAMPLES = 200
 
 
 class UnseenFigures(msgspec.Struct, frozen=True):
-    """Of one source's requests: mean APGR over the ordered pairs of its models with a gap between them.
+    """Of one source's requests: APGR over the ordered pairs of its models with a gap between them, taken together.
 
     apgr: of heads on the pretrained encoder. plain: on the encoder that it began with. gain: the first minus the second, on
     the same resamples of whole groups.
@@ -75,7 +75,7 @@ def measure_unseen(
         if not pairs:
             continue
         groups = [label.group or label.id for label, here in zip(fold, rows, strict=True) if here]
-        means = [partial(_mean_apgr, predicted[rows], truth[rows], pairs) for predicted in both]
+        means = [partial(joint_apgr, predicted[rows], truth[rows], pairs) for predicted in both]
         # the same seed, so the same resamples: their differences are those of the encoders
         draws = [bootstrap(mean, groups, resamples=RESAMPLES) for mean in means]
         values = [float(mean(np.ones(rows.sum()))) for mean in means]
@@ -114,13 +114,18 @@ def _has_gap(truth: np.ndarray) -> bool:
     return bool(both.sum() >= LEAST_ROWS and (truth[both, 1] - truth[both, 0]).mean() > LEAST_GAP)
 
 
-def _mean_apgr(
+def joint_apgr(
     predicted: np.ndarray, truth: np.ndarray, pairs: Sequence[tuple[int, int]], weight: np.ndarray
 ) -> np.ndarray:
-    """Mean over pairs of models: weight (…, n) → (…)."""
-    values = []
+    """APGR of the pairs of models taken together, each weighed by its gap: weight (…, n) → (…).
+
+    A mean of their APGRs would have none where a resample leaves one pair no gap, and be ruled by the pairs with hardly any.
+    """
+    recovered, gaps = [], []
     for low, high in pairs:
         both = ~np.isnan(truth[:, low]) & ~np.isnan(truth[:, high])
         score = predicted[both, high] - predicted[both, low]
-        values.append(apgr(trace_curve(score, truth[both, low], truth[both, high], weight[..., both])))
-    return np.asarray(np.mean(values, axis=0))
+        curve = trace_curve(score, truth[both, low], truth[both, high], weight[..., both])
+        recovered.append(mean_gain(curve))
+        gaps.append(curve.gain[..., -1])
+    return np.asarray(np.sum(recovered, axis=0) / np.sum(gaps, axis=0))
