@@ -26,7 +26,7 @@ from learned_router.training.heads import fit_quality, fit_step
 from learned_router.training.model import UNKNOWN_STEP, RouterNet, build_net, freeze, parameter_groups
 from learned_router.training.reader import Reader
 from learned_router.training.recipe import FitKnobs, Recipe
-from learned_router.training.records import Label, unit_of
+from learned_router.training.records import Label
 
 # The heads' own training sees no more than this: beyond, it costs minutes and teaches a few hundred weights nothing new
 HEAD_ROWS = 20_000
@@ -55,7 +55,6 @@ class LabelRows(Dataset[dict[str, Any]]):
         )
         self.weight = np.array([label.weight for label in labels], dtype=np.float32)
         self.step = np.array([STEPS.index(label.step) if label.step else UNKNOWN_STEP for label in labels])
-        self.groups = [unit_of(label) for label in labels]
 
         def read(shown: Label) -> tuple[list[int], np.ndarray]:
             view = reader.see(shown)
@@ -292,8 +291,7 @@ def fit_heads(model: RouterNet, rows: LabelRows, packer: Packer, seed: int, cons
             lasts[batch] = last.numpy()
     model.train()
     weight = rows.weight[place] * np.array([share for *_, share in shown])
-    groups = [rows.groups[i] for i in place]
-    quality, _ = fit_quality(points, rows.quality[place], weight, groups, model.knobs.head_strengths)
+    quality = fit_quality(points, rows.quality[place], weight, model.knobs.head_strengths)
     model.set_heads(quality, fit_step(lasts, rows.step[place], weight, model.step.out_features))
 
 

@@ -46,8 +46,8 @@ class EncoderKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class FitKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of the optimisation. Rates are per step; the weights of the losses are factors.
 
-    The heads are fitted first, on the encoder as it is; head_strengths: inverse strengths of their regularisation that
-    cross-validation chooses from. feature_share: length of a feature's standard deviation beside the embedding's 1.
+    The heads are fitted first, on the encoder as it is; head_strengths: inverse strengths of their regularisation; a
+    head is the mean of one at each. feature_share: length of a feature's standard deviation beside the embedding's 1.
     epochs, and the rates: of what follows, when everything learns together; 0 leaves the encoder as it is.
     step_dropout, bare_share: shares of rows shown without their step, and as their last message alone.
     """
@@ -57,7 +57,7 @@ class FitKnobs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     learning_rate: Amount = 7e-5
     head_learning_rate: Amount = 3e-4
     layer_decay: Share = 0.9
-    head_strengths: tuple[Strength, ...] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    head_strengths: tuple[Strength, ...] = (0.1, 0.3, 1.0, 3.0)
     head_weight_decay: Amount = 0.01
     feature_share: Amount = 0.1
     weight_decay: Amount = 0.01

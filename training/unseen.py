@@ -16,7 +16,6 @@ from rich.console import Console
 
 from learned_router.training.evaluation import Estimate, to_estimate
 from learned_router.training.fit import fit, predict
-from learned_router.training.heads import USUAL_STRENGTH
 from learned_router.training.metrics import bootstrap, mean_gain, trace_curve
 from learned_router.training.reader import request_reader
 from learned_router.training.recipe import FitKnobs, Recipe
@@ -27,6 +26,8 @@ LEAST_ROWS = 100
 # of mean scores, below which a pair has nothing to recover
 LEAST_GAP = 0.02
 RESAMPLES = 200
+# of the heads, for so many models one alone: what served the public logs best (LOG, 2026-11-28)
+HEAD_STRENGTH = 0.3
 
 
 class UnseenFigures(msgspec.Struct, frozen=True):
@@ -99,7 +100,7 @@ def _predict(
     alone = msgspec.structs.replace(
         recipe,
         encoder=msgspec.structs.replace(recipe.encoder, name=encoder),
-        fit=FitKnobs(epochs=0, head_strengths=(USUAL_STRENGTH,), bare_share=0.0, step_dropout=0.0),
+        fit=FitKnobs(epochs=0, head_strengths=(HEAD_STRENGTH,), bare_share=0.0, step_dropout=0.0),
     )
     reader = request_reader(alone)
     net = fit(taught, reader, alone, checkpoints, seed=seed, tiers=models, console=console)

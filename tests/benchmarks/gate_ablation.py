@@ -66,18 +66,13 @@ def ablate(
 ) -> dict[str, tuple[Floats, int]]:
     """By variant, need of the frontier of the rows asked, (n,), and how many inputs its heads have."""
     seen, points = (embed_points(net, labels, reader) for labels in (train, asked))
-    quality, weight, group = targets(train)
+    quality, weight = targets(train)
     width = 2 * net.step.in_features
     found = {}
-    shared: Sequence[float] = net.knobs.head_strengths
     for name, columns in list_variants(seen, width).items():
-        # with the embeddings beside it a group hardly moves the best strength, and finding it takes most of the time
-        strengths = shared if len(columns) >= width else net.knobs.head_strengths
-        heads, strength = fit_quality(seen[:, columns], quality, weight, group, strengths)
+        heads = fit_quality(seen[:, columns], quality, weight, net.knobs.head_strengths)
         said = as_quality(points[:, columns] @ heads.weight.T + heads.bias)
         found[name] = (said[:, 1] - said[:, 0], len(columns))
-        if name == WHOLE:
-            shared = (strength,)
     return found
 
 

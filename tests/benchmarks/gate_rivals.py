@@ -61,22 +61,22 @@ def score_logistic(
     seen, points = read_answers(train, reader), read_answers(asked, reader)
     mean, scale = seen.mean(axis=0), np.maximum(seen.std(axis=0), LEAST_SCALE)
     seen, points = (np.clip((rows - mean) / scale, -4, 4) for rows in (seen, points))
-    quality, weight, group = targets(train)
-    heads, _ = fit_quality(seen, quality, weight, group, strengths)
+    quality, weight = targets(train)
+    heads = fit_quality(seen, quality, weight, strengths)
     return as_quality(points @ heads.weight.T + heads.bias)
 
 
 def score_length(train: Sequence[Label], asked: Sequence[Label]) -> Floats:
     """Need of the frontier by the answer's length, (n,): the longer or the shorter first, as was better in training."""
-    quality, weight, _ = targets(train)
+    quality, weight = targets(train)
     curve = metrics.trace_curve(_lengths(train), quality[:, 0], quality[:, 1], weight)
     return _lengths(asked) * (1.0 if metrics.apgr(curve) >= 0.5 else -1.0)
 
 
-def targets(labels: Sequence[Label]) -> tuple[Floats, Floats, list[str]]:
-    """Qualities of the answer and the top tier's, (n, 2), weights, (n,), and groups of labels of a gate."""
+def targets(labels: Sequence[Label]) -> tuple[Floats, Floats]:
+    """Qualities of the answer and the top tier's, (n, 2), and weights, (n,), of labels of a gate."""
     quality = np.array([[label.quality[tier] for tier in GATE_TIERS] for label in labels])
-    return quality, np.array([label.weight for label in labels]), [label.group or label.id for label in labels]
+    return quality, np.array([label.weight for label in labels])
 
 
 def as_quality(logits: Floats) -> Floats:

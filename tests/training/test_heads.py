@@ -1,4 +1,4 @@
-"""Heads learn soft, weighted and missing qualities, choose their strength on held-out groups, and stay finite."""
+"""Heads learn soft, weighted and missing qualities, are a mean over strengths, and stay finite."""
 
 from __future__ import annotations
 
@@ -19,13 +19,9 @@ def predict(heads: Linear, x: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-(x @ heads.weight.T + heads.bias))))
 
 
-def names(n: int) -> list[str]:
-    return [f"group-{i}" for i in range(n)]
-
-
 def fitted(x: np.ndarray, quality: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
     weight = np.ones(len(x)) if weight is None else weight
-    return predict(fit_quality(x, quality, weight, names(len(x)), STRENGTHS)[0], x)
+    return predict(fit_quality(x, quality, weight, STRENGTHS), x)
 
 
 def test_each_tier_learns_its_own_quality() -> None:
@@ -44,10 +40,10 @@ def test_weights_count_as_repetitions_do() -> None:
     x = points(40)
     quality = (x[:, :1] + np.random.default_rng(1).normal(size=(40, 1)) > 0).astype(float)
     twice = np.where(np.arange(40) < 10, 2.0, 1.0)
-    one, _ = fit_quality(x, quality, twice * 40 / 50, names(40), (1.0,))
+    one = fit_quality(x, quality, twice * 40 / 50, (1.0,))
     again = np.concatenate((x, x[:10])), np.concatenate((quality, quality[:10]))
     # the same data and, at a mean weight of 1, four fifths of the rows' say against the same regularisation
-    other, _ = fit_quality(*again, np.full(50, 0.8), names(50), (0.8,))
+    other = fit_quality(*again, np.full(50, 0.8), (0.8,))
     assert one.weight == pytest.approx(other.weight, abs=0.02)
 
 
@@ -58,43 +54,27 @@ def test_a_row_without_weight_or_quality_teaches_nothing() -> None:
     weight[100:150], quality[:50] = 0.0, np.nan
     spoiled = quality.copy()
     spoiled[100:150] = 1 - spoiled[100:150]
-    first, second = (fit_quality(x, q, weight, names(200), (1.0,))[0] for q in (quality, spoiled))
+    first, second = (fit_quality(x, q, weight, (1.0,)) for q in (quality, spoiled))
     assert (first.weight == second.weight).all()
 
 
-def test_noise_is_given_a_gentler_head_than_a_signal() -> None:
+def test_heads_are_the_mean_of_those_of_each_strength() -> None:
     x = points(300, 40)
-    noise = np.random.default_rng(5).integers(0, 2, size=(300, 1)).astype(float)
-    signal = (x[:, :1] > 0).astype(float)
-    of_noise, of_signal = (
-        fit_quality(x, quality, np.ones(300), names(300), STRENGTHS)[1] for quality in (noise, signal)
-    )
-    assert of_noise == STRENGTHS[0] < of_signal
-
-
-def test_rows_of_one_group_do_not_vouch_for_each_other() -> None:
-    """Twins on both sides of a fold would make a head that knows its rows by heart look best."""
-    x = points(120, 60)
-    quality = np.random.default_rng(2).integers(0, 2, size=(120, 1)).astype(float)
-    twins, both = np.repeat(x, 2, axis=0), np.repeat(quality, 2, axis=0)
-    together = [f"group-{i // 2}" for i in range(240)]
-    _, kept = fit_quality(twins, both, np.ones(240), together, STRENGTHS)
-    _, torn = fit_quality(twins, both, np.ones(240), names(240), STRENGTHS)
-    assert kept < torn
+    quality = (x[:, :2] + np.random.default_rng(5).normal(size=(300, 2)) > 0).astype(float)
+    alone = [fit_quality(x, quality, np.ones(300), (strength,)) for strength in STRENGTHS]
+    mean = fit_quality(x, quality, np.ones(300), STRENGTHS)
+    assert mean.weight == pytest.approx(np.mean([heads.weight for heads in alone], axis=0), abs=1e-6)
+    assert mean.bias == pytest.approx(np.mean([heads.bias for heads in alone], axis=0), abs=1e-6)
+    lengths = [np.linalg.norm(heads.weight) for heads in alone]
+    assert lengths == sorted(lengths)
+    assert lengths[0] < np.linalg.norm(mean.weight) < lengths[-1]
 
 
 @pytest.mark.parametrize("right", [0.0, 1.0])
 def test_a_tier_that_is_always_or_never_right_stays_finite(right: float) -> None:
-    heads, _ = fit_quality(points(), np.full((400, 1), right), np.ones(400), names(400), STRENGTHS)
+    heads = fit_quality(points(), np.full((400, 1), right), np.ones(400), STRENGTHS)
     assert np.isfinite(heads.weight).all()
     assert predict(heads, points())[:, 0] == pytest.approx(right, abs=0.01)
-
-
-def test_one_group_alone_gets_the_usual_strength() -> None:
-    x = points(60)
-    heads, strength = fit_quality(x, (x[:, :1] > 0).astype(float), np.ones(60), ["one"] * 60, STRENGTHS)
-    assert strength == 0.3
-    assert np.isfinite(heads.weight).all()
 
 
 @pytest.mark.parametrize("steps", [(2,), (1, 4), (0, 2, 5)])
