@@ -69,7 +69,7 @@ def test_a_new_wording_of_a_known_kind_is_nearer_than_noise(router: Router) -> N
     new = [router.route(prompt).ood for prompt in ("show me the last messages", "list the open errors of today")]
     noise = [router.route(prompt).ood for prompt in ("zxq {} ∂∂ 8**3 blorp " * 30, "<html><td>" * 60)]
     # of labels made from seven templates, one that joins the halves of two is new indeed: it may go up, far below noise
-    assert new[0] < 1.5
+    assert new[0] < 2.0
     assert max(new) < min(noise) / 2
     assert min(noise) > 1.0
 
