@@ -19,7 +19,7 @@ from learned_router.request import STEPS
 # Below and above every predicted regret, which lies in [-1, 1].
 NEVER, ALWAYS = -1.1, 1.1
 # Beyond every distance, so that the other rules are seen alone.
-FAR = 1e30
+FAR = 2.0**100  # a power of two, so that to divide by it and multiply again gives the very same distance
 PROMPT = "count the orders of today"
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
 PROMPTS = [PROMPT, "list the open builds", "redesign the whole server", "", "x" * 5000, "plan the migration"]
