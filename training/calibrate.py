@@ -18,7 +18,7 @@ from learned_router.training.model import Known, Scaling
 SLOPE_LIMITS = (0.2, 5.0)
 BIAS_LIMIT = 4.0
 # How far the scaling of a tier is expected from 1 and 0 (standard deviations), before any label is seen: heads by logistic
-# regression, their strength chosen on held-out folds, need hardly any, and a hundred labels know less (LOG, 2026-11-28)
+# regression need hardly any, and a hundred labels know less (LOG, 2026-11-28)
 SLOPE_EXPECTED = 0.1
 BIAS_EXPECTED = 0.2
 # Directions kept, widest first. What other requests differ in is seen in the narrow ones: of other logs' requests 0.97 are

@@ -95,13 +95,14 @@ def test_tasks_get_what_a_thread_gets_and_the_loop_goes_on(router: Router) -> No
         beside = asyncio.create_task(tick())
         by_thread = await asyncio.gather(*(asyncio.to_thread(router.route, prompt) for prompt in PROMPTS))
         loop = asyncio.get_running_loop()
-        by_pool = await asyncio.gather(*(loop.run_in_executor(None, router.route, prompt) for prompt in PROMPTS))
+        # one after the other: between two of them the loop goes on at least once, however busy the machine is
+        by_pool = [await loop.run_in_executor(None, router.route, prompt) for prompt in PROMPTS]
         beside.cancel()
         return by_thread, by_pool, ticks
 
     by_thread, by_pool, ticks = asyncio.run(work())
     assert by_thread == by_pool == alone
-    assert ticks > 2  # how many more depends on what else the machine does
+    assert ticks > len(PROMPTS)
 
 
 FORKING = """

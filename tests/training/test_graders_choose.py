@@ -357,7 +357,7 @@ def test_a_graded_program_that_hangs_is_killed_in_time() -> None:
     began = time.perf_counter()
     found = run_tests("while True: pass", [], timeout_s=1)
     assert (found.passed, found.said) == (False, "still running after 1 s")
-    assert time.perf_counter() - began < 50
+    assert time.perf_counter() - began < 5
 
 
 # Mathematics
@@ -388,6 +388,6 @@ def test_what_is_no_arithmetic_is_compared_by_algebra(left: str, right: str, sam
 def test_algebra_on_hostile_text_ends_soon(text: str) -> None:
     pytest.importorskip("math_verify")
     equal_by_algebra("1", "\\sqrt{2}")  # the import, which takes a second
-    began = time.perf_counter()
+    began = time.process_time()
     assert equal_by_algebra(text, "\\sqrt{2}") is False
-    assert time.perf_counter() - began < 60
+    assert time.process_time() - began < 6
